@@ -1,0 +1,1 @@
+"""The shipped models, one ``.safetensors`` file each."""
