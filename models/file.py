@@ -1,0 +1,124 @@
+"""Model files: a safetensors file whose header carries the model's card.
+
+Standard library only, Python 3.9, so that QGIS can list models without torch.
+File layout (https://github.com/huggingface/safetensors): 8 bytes little-endian header length, the
+JSON header, the tensor bytes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any, BinaryIO, Dict, List, Tuple  # noqa: UP035 - evaluated by Python 3.9
+
+from .card import CardError, ModelCard
+
+SUFFIX = ".safetensors"
+CARD_KEY = "panloom.card"
+HEADER_LIMIT = 4 * 1024 * 1024
+"""Bytes; a card and some hundred tensor entries need about 50 kB."""
+
+_SHIPPED = Path(__file__).resolve().parent / "weights"
+
+
+class ModelFileError(CardError):
+    """A model that cannot be found or read; ``hint`` says what to do."""
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+def shipped_models() -> List[Tuple[Path, ModelCard]]:
+    """Return the models that come with Panloom, by name."""
+    return [(path, read_card(path)) for path in sorted(_SHIPPED.glob(f"*{SUFFIX}"))]
+
+
+def find_model(name_or_path: str) -> Path:
+    """Return the file of a shipped model's name or of a path; raises ModelFileError."""
+    shipped = _SHIPPED / f"{name_or_path}{SUFFIX}"
+    if "/" not in name_or_path and "\\" not in name_or_path and shipped.is_file():
+        return shipped
+    path = Path(name_or_path)
+    if path.is_file():
+        return path
+    names = ", ".join(p.stem for p in sorted(_SHIPPED.glob(f"*{SUFFIX}"))) or "none"
+    raise ModelFileError(
+        f"There is no model named `{name_or_path}` and no file of that name.",
+        f"Shipped models: {names}. Name one of them, or give the path of a {SUFFIX} file.",
+    )
+
+
+def read_card(path: Path) -> ModelCard:
+    """Return the card of a model file without reading its weights; raises ModelFileError."""
+    return _card(path, read_header(path)[0])
+
+
+def verify_weights(path: Path) -> ModelCard:
+    """Return the card after comparing the weights' SHA-256 with the card's; raises ModelFileError."""
+    header, start = read_header(path)
+    card = _card(path, header)
+    found = hash_weights(path, start)
+    if found != card.weights_sha256:
+        raise ModelFileError(
+            f"The weights in `{path.name}` do not match their card: SHA-256 {found[:12]}…, the card "
+            f"says {card.weights_sha256[:12]}….",
+            "The file is damaged or was changed; fetch it again.",
+        )
+    return card
+
+
+def hash_weights(path: Path, start: int) -> str:
+    """Return the SHA-256 (hex) of the bytes from offset ``start`` to the file's end."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        file.seek(start)
+        for block in iter(lambda: file.read(1 << 20), b""):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def read_header(path: Path) -> Tuple[Dict[str, Any], int]:
+    """Return the JSON header of a safetensors file and the offset where the tensor bytes start."""
+    try:
+        with path.open("rb") as file:
+            return _read_header(path, file)
+    except OSError as error:
+        raise ModelFileError(f"`{path}` cannot be read ({error.strerror}).") from error
+
+
+def _read_header(path: Path, file: BinaryIO) -> Tuple[Dict[str, Any], int]:
+    length = int.from_bytes(file.read(8), "little")
+    if not 2 <= length <= HEADER_LIMIT:
+        raise _no_model(path, f"its header would be {length} bytes long")
+    text = file.read(length)
+    if len(text) < length:
+        raise _no_model(path, "it ends within its header")
+    try:
+        header = json.loads(text)
+    except ValueError as error:
+        raise _no_model(path, "its header is not JSON") from error
+    if not isinstance(header, dict):
+        raise _no_model(path, "its header is not a JSON object")
+    return header, 8 + length
+
+
+def _card(path: Path, header: Dict[str, Any]) -> ModelCard:
+    metadata = header.get("__metadata__")
+    text = metadata.get(CARD_KEY) if isinstance(metadata, dict) else None
+    if not isinstance(text, str):
+        raise ModelFileError(
+            f"`{path.name}` holds weights without a Panloom card.",
+            "Only models written by Panloom say which bands, ratio and classes they have.",
+        )
+    try:
+        return ModelCard.from_json(text)
+    except CardError as error:
+        raise ModelFileError(f"The card in `{path.name}` cannot be used: {error}.") from error
+
+
+def _no_model(path: Path, reason: str) -> ModelFileError:
+    return ModelFileError(
+        f"`{path.name}` is not a model file: {reason}.", f"A {SUFFIX} file with a card is needed."
+    )
