@@ -1,0 +1,78 @@
+"""The compute device of a run, and why it was chosen."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from .errors import DeviceError
+
+DEVICES = "auto, cpu, cuda, cuda:N or mps"
+
+
+@dataclass(frozen=True)
+class Device:
+    """A torch device with the reason why the run uses it, as a sentence."""
+
+    torch: torch.device
+    reason: str
+
+    @property
+    def is_cpu(self) -> bool:
+        """True where the run uses no accelerator."""
+        return self.torch.type == "cpu"
+
+
+def choose_device(name: str) -> Device:
+    """Return the device called ``name``; raises DeviceError where it is not there.
+
+    ``auto`` takes CUDA, then Apple's MPS, then the CPU; a device that was named is used or refused,
+    never replaced.
+    """
+    if name == "auto":
+        return _best_device()
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise DeviceError(
+            f"`{name}` is no device; {DEVICES} is needed.", "unknown-device"
+        ) from None
+    if device.type == "cpu":
+        return Device(device, "The CPU was asked for.")
+    if device.type == "cuda":
+        return _cuda(device)
+    if device.type == "mps" and torch.backends.mps.is_available():
+        return Device(device, "Apple's MPS was asked for.")
+    raise DeviceError(
+        f"Device `{name}` is not on this machine; {DEVICES} is needed.",
+        "no-device",
+        "Choose auto or cpu.",
+    )
+
+
+def _best_device() -> Device:
+    if torch.cuda.is_available():
+        name = torch.cuda.get_device_name(0)
+        return Device(torch.device("cuda", 0), f"CUDA is available: {name}.")
+    if torch.backends.mps.is_available():
+        return Device(torch.device("mps"), "Apple's MPS is available.")
+    return Device(torch.device("cpu"), _why_no_cuda())
+
+
+def _why_no_cuda() -> str:
+    if torch.version.cuda is None:
+        return f"The CPU is used: torch {torch.__version__} is built without CUDA."
+    return f"The CPU is used: torch {torch.__version__} finds no CUDA device."
+
+
+def _cuda(device: torch.device) -> Device:
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    index = device.index or 0
+    if index >= count:
+        raise DeviceError(
+            f"Device `{device}` is not there: torch {torch.__version__} finds {count} CUDA devices.",
+            "no-device",
+            "Choose auto or cpu, or set up the engine with GPU support.",
+        )
+    return Device(torch.device("cuda", index), f"It was asked for: {torch.cuda.get_device_name(index)}.")

@@ -1,0 +1,170 @@
+"""Exact sliding-window inference: tiles in, class codes and confidence out."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ..models.bundle import ModelBundle
+from .class_map import CONFIDENCE_NODATA
+from .device import Device
+from .errors import DeviceError
+from .radiometry import Radiometry
+from .scene import ScenePair, TileData
+from .tiling import Tile
+
+READ_AHEAD = 2
+"""Batches that are read while the network works on an earlier one."""
+
+
+@dataclass(frozen=True)
+class TilePrediction:
+    """What the network says about the written part of a tile.
+
+    ``codes`` and ``confidence`` are uint8 on the output grid, (h·s, w·s) with s the output pixels per
+    MS pixel; 0 and 255 where MS or PAN is invalid.
+    """
+
+    tile: Tile
+    codes: NDArray[np.uint8]
+    confidence: NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """A model with its radiometry on a device; ``grid`` is ``pan`` or ``ms`` (the output's grid)."""
+
+    bundle: ModelBundle
+    radiometry: Radiometry
+    device: Device
+    batch_size: int = 1
+    grid: str = "pan"
+
+    def predict(self, pair: ScenePair, tiles: Iterable[Tile]) -> Iterator[TilePrediction]:
+        """Yield a prediction for each tile, in order, while the next ones are being read.
+
+        Raises DeviceError where even a single tile does not fit the device's memory.
+        """
+        network = self.bundle.network.to(self.device.torch, memory_format=torch.channels_last)
+        codes = torch.tensor(self.bundle.card.classes.codes, dtype=torch.uint8).to(self.device.torch)
+        with torch.inference_mode():
+            for batch in _read_ahead(pair, tiles, self.batch_size):
+                yield from self._predict_batch(network, codes, batch)
+
+    def _predict_batch(
+        self, network: torch.nn.Module, codes: Tensor, batch: list[tuple[Tile, TileData]]
+    ) -> Iterator[TilePrediction]:
+        try:
+            class_codes, confidence = self._forward(network, codes, [data for _, data in batch])
+        except torch.OutOfMemoryError as error:
+            if len(batch) == 1:
+                raise _too_little_memory(self.device, batch[0][0]) from error
+            torch.cuda.empty_cache()
+            half = len(batch) // 2
+            yield from self._predict_batch(network, codes, batch[:half])
+            yield from self._predict_batch(network, codes, batch[half:])
+            return
+        scale = 1 if self.grid == "ms" else self.bundle.card.ratio
+        for index, (tile, _) in enumerate(batch):
+            top = (tile.write.row - tile.read.row) * scale
+            left = (tile.write.col - tile.read.col) * scale
+            rows = slice(top, top + tile.write.height * scale)
+            cols = slice(left, left + tile.write.width * scale)
+            yield TilePrediction(
+                tile, class_codes[index, rows, cols], confidence[index, rows, cols]
+            )
+
+    def _forward(
+        self, network: torch.nn.Module, codes: Tensor, batch: list[TileData]
+    ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        ms = self._tensor([d.ms for d in batch])  # (B, C, h, w)
+        pan = self._tensor([d.pan for d in batch])  # (B, 1, r·h, r·w)
+        ms_valid = self._tensor([d.ms_valid[None] for d in batch])  # (B, 1, r·h, r·w)
+        pan_valid = self._tensor([d.pan_valid[None] for d in batch])
+        ms, pan = self.radiometry.apply(ms, pan, ms_valid, pan_valid)
+        logits = network(
+            ms.contiguous(memory_format=torch.channels_last),
+            pan.contiguous(memory_format=torch.channels_last),
+        )  # (B, K, r·h, r·w)
+        valid = (ms_valid & pan_valid)[:, 0]  # (B, r·h, r·w)
+        if self.grid == "ms":
+            logits, valid = self._to_ms_grid(logits, valid)
+        best, index = logits.max(dim=1)  # (B, H, W)
+        # The maximum softmax probability is 1 / Σ exp(l − l_max); temperature as in calibration.
+        total = ((logits - best[:, None]) / self.bundle.card.temperature).exp().sum(dim=1)
+        percent = (100.0 / total).round().to(torch.uint8)
+        class_codes = torch.where(valid, codes[index], 0)
+        confidence = torch.where(valid, percent, CONFIDENCE_NODATA)
+        return class_codes.cpu().numpy(), confidence.cpu().numpy()
+
+    def _to_ms_grid(self, logits: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
+        """Return log mean probabilities over each MS pixel's PAN pixels, valid where all are."""
+        ratio, temperature = self.bundle.card.ratio, self.bundle.card.temperature
+        probability = (logits / temperature).softmax(dim=1)
+        mean = torch.nn.functional.avg_pool2d(probability, ratio)  # (B, K, h, w)
+        invalid = (~valid)[:, None].to(mean.dtype)
+        any_invalid = torch.nn.functional.max_pool2d(invalid, ratio)[:, 0] > 0
+        return mean.clamp_min(1e-12).log() * temperature, ~any_invalid
+
+    def _tensor(self, arrays: list[NDArray[np.generic]]) -> Tensor:
+        return torch.from_numpy(np.stack(arrays)).to(self.device.torch)
+
+
+def _read_ahead(
+    pair: ScenePair, tiles: Iterable[Tile], batch_size: int
+) -> Iterator[list[tuple[Tile, TileData]]]:
+    """Yield batches of tiles with their pixels, read by one thread into a bounded queue."""
+    batches: queue.Queue[list[tuple[Tile, TileData]] | BaseException | None] = queue.Queue(READ_AHEAD)
+    stop = threading.Event()
+    reader = threading.Thread(
+        target=_read, args=(pair, list(tiles), batch_size, batches, stop), daemon=True
+    )
+    reader.start()
+    try:
+        while (item := batches.get()) is not None:
+            if isinstance(item, BaseException):
+                raise item
+            yield item
+    finally:
+        stop.set()
+        while reader.is_alive():
+            _drain(batches)
+            reader.join(0.01)
+
+
+def _read(
+    pair: ScenePair,
+    tiles: list[Tile],
+    batch_size: int,
+    batches: queue.Queue[list[tuple[Tile, TileData]] | BaseException | None],
+    stop: threading.Event,
+) -> None:
+    try:
+        for start in range(0, len(tiles), batch_size):
+            if stop.is_set():
+                return
+            batches.put([(t, pair.read(t.read)) for t in tiles[start : start + batch_size]])
+        batches.put(None)
+    except BaseException as error:  # noqa: BLE001 - handed to the thread that waits
+        batches.put(error)
+
+
+def _drain(batches: queue.Queue[list[tuple[Tile, TileData]] | BaseException | None]) -> None:
+    while not batches.empty():
+        batches.get_nowait()
+
+
+def _too_little_memory(device: Device, tile: Tile) -> DeviceError:
+    return DeviceError(
+        f"One tile of {tile.read.width} × {tile.read.height} MS pixels does not fit the memory of "
+        f"{device.torch}.",
+        "out-of-memory",
+        "Choose smaller tiles (`--tile-px`) or the CPU (`--device cpu`).",
+    )
