@@ -39,9 +39,9 @@ class MapPaths:
 class ClassMapWriter:
     """Writes a class map, and its confidence, block row by block row.
 
-    ``write`` takes windows row of tiles by row of tiles; at most one row of tiles and one row of blocks
-    are held in memory. ``close`` (or leaving the context without an error) adds overviews, class names
-    and the attribute table.
+    ``write`` takes windows row of tiles by row of tiles; at most one row of tiles and one row of
+    blocks are held in memory. ``close`` (or leaving the context without an error) adds overviews,
+    class names and the attribute table.
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class ClassMapWriter:
     def write(
         self, window: Window, codes: NDArray[np.uint8], confidence: NDArray[np.uint8]
     ) -> None:
-        """Take (h, w) class codes (0: nodata) and confidence (percent, 255: nodata) of ``window``."""
+        """Take class codes (0: nodata) and confidence (percent, 255: nodata), both (h, w)."""
         self.counts += np.bincount(codes.ravel(), minlength=256)
         self._map.write(window, codes)
         if self._confidence is not None:
@@ -208,7 +208,9 @@ class _Strips:
         self.dataset.close()
 
     def _flush(self) -> None:
-        end = self._filled if self._filled == self.dataset.height else self._filled // _BLOCK * _BLOCK
+        end = (
+            self._filled if self._filled == self.dataset.height else self._filled // _BLOCK * _BLOCK
+        )
         count = end - self._start
         if count <= 0:
             return

@@ -71,8 +71,10 @@ def _cuda(device: torch.device) -> Device:
     index = device.index or 0
     if index >= count:
         raise DeviceError(
-            f"Device `{device}` is not there: torch {torch.__version__} finds {count} CUDA devices.",
+            f"Device `{device}` is not there: torch {torch.__version__} finds {count} of them.",
             "no-device",
             "Choose auto or cpu, or set up the engine with GPU support.",
         )
-    return Device(torch.device("cuda", index), f"It was asked for: {torch.cuda.get_device_name(index)}.")
+    return Device(
+        torch.device("cuda", index), f"It was asked for: {torch.cuda.get_device_name(index)}."
+    )

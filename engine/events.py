@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, field
-from typing import Any, Dict, Optional, Union  # noqa: UP035 - evaluated by Python 3.9 below
+from typing import Any, Optional, Union
 
 PROTOCOL = 1
 
@@ -47,8 +47,8 @@ class Message:
 class Result:
     """Success: the files written, by role (``map``, ``polygons`` …), and a summary."""
 
-    outputs: Dict[str, str] = field(default_factory=dict)
-    summary: Dict[str, Any] = field(default_factory=dict)
+    outputs: dict[str, str] = field(default_factory=dict)
+    summary: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -47,9 +47,7 @@ class Window:
 
     def refine(self, ratio: int) -> Window:
         """Return the same rectangle on a grid whose pixels are ``ratio`` times smaller."""
-        return Window(
-            self.col * ratio, self.row * ratio, self.width * ratio, self.height * ratio
-        )
+        return Window(self.col * ratio, self.row * ratio, self.width * ratio, self.height * ratio)
 
     def intersect(self, other: Window) -> Window | None:
         """Return the common part of both windows, None where there is none."""

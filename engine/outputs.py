@@ -32,8 +32,11 @@ class Outputs:
 
     def __init__(self, *, overwrite: bool, inputs: tuple[str, ...] = ()) -> None:
         self._overwrite = overwrite
-        self._inputs = {Path(part).resolve() for spec in inputs for part in (spec, *spec.split(","))}
+        self._inputs = {
+            Path(part).resolve() for spec in inputs for part in (spec, *spec.split(","))
+        }
         self._drafts: dict[Path, Path] = {}
+        self._scratch: list[Path] = []
 
     def __enter__(self) -> Outputs:
         return self
@@ -49,7 +52,7 @@ class Outputs:
                 self._rename_all()
         finally:
             with _lock:
-                for draft in self._drafts.values():
+                for draft in (*self._drafts.values(), *self._scratch):
                     _remove(draft)
                     _live.discard(draft)
 
@@ -66,6 +69,14 @@ class Outputs:
             _live.add(draft)
         self._drafts[path] = draft
         return draft
+
+    def scratch(self, beside: Path, suffix: str) -> Path:
+        """Return the path of a file for this run only: it is removed at the end."""
+        path = beside.with_name(f"{beside.stem}.scratch{suffix}")
+        with _lock:
+            _live.add(path)
+        self._scratch.append(path)
+        return path
 
     def _check(self, path: Path) -> None:
         if path.resolve() in self._inputs:
@@ -117,7 +128,10 @@ def _with(path: Path, suffix: str) -> Path:
 def _remove(draft: Path) -> None:
     if draft.is_dir():
         shutil.rmtree(draft, ignore_errors=True)
-    for path in (draft, *(_with(draft, suffix) for suffix in (*_SIDECARS, "-journal", "-wal", "-shm"))):
+    for path in (
+        draft,
+        *(_with(draft, suffix) for suffix in (*_SIDECARS, "-journal", "-wal", "-shm")),
+    ):
         path.unlink(missing_ok=True)
 
 

@@ -28,8 +28,8 @@ READ_AHEAD = 2
 class TilePrediction:
     """What the network says about the written part of a tile.
 
-    ``codes`` and ``confidence`` are uint8 on the output grid, (h·s, w·s) with s the output pixels per
-    MS pixel; 0 and 255 where MS or PAN is invalid.
+    ``codes`` and ``confidence`` are uint8 on the output grid, (h·s, w·s) with s the output pixels
+    per MS pixel; 0 and 255 where MS or PAN is invalid.
     """
 
     tile: Tile
@@ -39,7 +39,7 @@ class TilePrediction:
 
 @dataclass(frozen=True)
 class Predictor:
-    """A model with its radiometry on a device; ``grid`` is ``pan`` or ``ms`` (the output's grid)."""
+    """A model with its radiometry on a device; ``grid`` is the output's, ``pan`` or ``ms``."""
 
     bundle: ModelBundle
     radiometry: Radiometry
@@ -53,7 +53,9 @@ class Predictor:
         Raises DeviceError where even a single tile does not fit the device's memory.
         """
         network = self.bundle.network.to(self.device.torch, memory_format=torch.channels_last)
-        codes = torch.tensor(self.bundle.card.classes.codes, dtype=torch.uint8).to(self.device.torch)
+        codes = torch.tensor(self.bundle.card.classes.codes, dtype=torch.uint8).to(
+            self.device.torch
+        )
         with torch.inference_mode():
             for batch in _read_ahead(pair, tiles, self.batch_size):
                 yield from self._predict_batch(network, codes, batch)
@@ -121,7 +123,9 @@ def _read_ahead(
     pair: ScenePair, tiles: Iterable[Tile], batch_size: int
 ) -> Iterator[list[tuple[Tile, TileData]]]:
     """Yield batches of tiles with their pixels, read by one thread into a bounded queue."""
-    batches: queue.Queue[list[tuple[Tile, TileData]] | BaseException | None] = queue.Queue(READ_AHEAD)
+    batches: queue.Queue[list[tuple[Tile, TileData]] | BaseException | None] = queue.Queue(
+        READ_AHEAD
+    )
     stop = threading.Event()
     reader = threading.Thread(
         target=_read, args=(pair, list(tiles), batch_size, batches, stop), daemon=True
@@ -152,7 +156,7 @@ def _read(
                 return
             batches.put([(t, pair.read(t.read)) for t in tiles[start : start + batch_size]])
         batches.put(None)
-    except BaseException as error:  # noqa: BLE001 - handed to the thread that waits
+    except BaseException as error:
         batches.put(error)
 
 

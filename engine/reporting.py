@@ -11,16 +11,13 @@ import shutil
 import signal
 import sys
 import threading
-from collections.abc import Callable
 from types import FrameType
 from typing import TextIO
 
 from . import outputs
 from .errors import Cancelled
-from .events import Event, Message, Progress, encode
 from .events import Cancelled as CancelledEvent
-
-Report = Callable[[Event], None]
+from .events import Event, Message, Progress, encode
 
 GRACE_S = 1.0
 """Seconds between a cancel and the end by force."""
@@ -32,7 +29,7 @@ class Reporter:
     """Sends events and raises Cancelled from ``report`` once the user asked to stop."""
 
     def __init__(self, *, events: bool) -> None:
-        self._events = events
+        self.events = events
         self._out: TextIO = _private_stdout() if events else sys.stderr
         self._cancelled = threading.Event()
         self._ended = threading.Lock()
@@ -58,7 +55,7 @@ class Reporter:
             self._send(event)
 
     def _send(self, event: Event) -> None:
-        if not self._events:
+        if not self.events:
             self._print(event)
             return
         try:
@@ -110,7 +107,7 @@ class Reporter:
 
 
 def _private_stdout() -> TextIO:
-    """Return the real stdout and point fd 1 at stderr, so that no stray print corrupts the events."""
+    """Return the real stdout and point fd 1 at stderr: no stray print can corrupt the events."""
     private = os.fdopen(os.dup(1), "w", encoding="ascii", newline="\n")
     os.dup2(2, 1)
     return private

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -39,14 +40,18 @@ def plan_tiles(width: int, height: int, tile_px: int, halo_px: int, lattice_px: 
     return list(_tiles(width, height, tile_width, tile_height, halo))
 
 
-def _tiles(
-    width: int, height: int, tile_width: int, tile_height: int, halo: int
-) -> Iterator[Tile]:
+def default_tile_px(halo_px: int) -> int:
+    """Return a tile size for which at most 1.35 pixels are computed for each one written.
+
+    (t + 2h)² ≤ 1.35 t² gives t ≥ 12.4 h; rounded up to 64, within 256…1024 MS pixels.
+    """
+    return min(1024, max(256, _round_up(math.ceil(12.4 * halo_px), 64)))
+
+
+def _tiles(width: int, height: int, tile_width: int, tile_height: int, halo: int) -> Iterator[Tile]:
     for row in range(0, height, tile_height):
         for col in range(0, width, tile_width):
-            write = Window(
-                col, row, min(tile_width, width - col), min(tile_height, height - row)
-            )
+            write = Window(col, row, min(tile_width, width - col), min(tile_height, height - row))
             read = Window(col, row, tile_width, tile_height).grow(halo)
             yield Tile(read, write, halo)
 

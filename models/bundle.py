@@ -67,9 +67,7 @@ def load_bundle(path: Path) -> ModelBundle:
     return ModelBundle(card, network.eval())
 
 
-def _load_exactly(
-    path: Path, network: torch.nn.Module, weights: dict[str, torch.Tensor]
-) -> None:
+def _load_exactly(path: Path, network: torch.nn.Module, weights: dict[str, torch.Tensor]) -> None:
     expected = network.state_dict()
     missing = sorted(set(expected) - set(weights))
     unknown = sorted(set(weights) - set(expected))
@@ -81,8 +79,8 @@ def _load_exactly(
     for name, tensor in weights.items():
         if tensor.shape != expected[name].shape:
             raise ModelFileError(
-                f"Tensor {name} in `{path.name}` has shape {tuple(tensor.shape)}; the network needs "
-                f"{tuple(expected[name].shape)}."
+                f"Tensor {name} in `{path.name}` has shape {tuple(tensor.shape)}; the network "
+                f"needs {tuple(expected[name].shape)}."
             )
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
             raise ModelFileError(f"Tensor {name} in `{path.name}` holds NaN or infinity.")

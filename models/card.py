@@ -9,7 +9,7 @@ import json
 import math
 import re
 from dataclasses import dataclass, field, fields
-from typing import Any, Dict, Optional, Tuple  # noqa: UP035 - evaluated by Python 3.9
+from typing import Any, Optional
 
 from .classes import ClassScheme
 
@@ -43,15 +43,15 @@ class ModelCard:
     name: str
     title: str
     network: str
-    arguments: Dict[str, Any]
-    bands: Tuple[Band, ...]
+    arguments: dict[str, Any]
+    bands: tuple[Band, ...]
     ratio: int
-    gsd_range_m: Tuple[float, float]
-    radiometry: Dict[str, Any]
+    gsd_range_m: tuple[float, float]
+    radiometry: dict[str, Any]
     classes: ClassScheme
-    training: Dict[str, Any] = field(default_factory=dict)
-    statistics: Dict[str, Any] = field(default_factory=dict)
-    metrics: Dict[str, Any] = field(default_factory=dict)
+    training: dict[str, Any] = field(default_factory=dict)
+    statistics: dict[str, Any] = field(default_factory=dict)
+    metrics: dict[str, Any] = field(default_factory=dict)
     temperature: float = 1.0
     license: str = ""
     citation: str = ""
@@ -61,8 +61,10 @@ class ModelCard:
 
     def __post_init__(self) -> None:
         _require(self.schema == SCHEMA, f"schema is {self.schema!r}; this version reads {SCHEMA!r}")
-        _require(bool(_NAME.fullmatch(self.name)), f"name is {self.name!r}; lower-case letters, "
-                 "digits, dots and dashes are needed")
+        _require(
+            bool(_NAME.fullmatch(self.name)),
+            f"name is {self.name!r}; lower-case letters, digits, dots and dashes are needed",
+        )
         _require(bool(self.network), "network is empty")
         _require(len(self.bands) >= 1, "bands is empty")
         _require(1 <= self.ratio <= 16, f"ratio is {self.ratio}; 1…16 is needed")
@@ -71,13 +73,13 @@ class ModelCard:
         _require(0 < self.temperature < math.inf, f"temperature is {self.temperature}")
 
     @property
-    def band_roles(self) -> Tuple[str, ...]:
+    def band_roles(self) -> tuple[str, ...]:
         """Roles of the MS bands in the order that the network takes them."""
         return tuple(b.role for b in self.bands)
 
     def to_json(self) -> str:
         """Return the card as JSON, keys sorted; ``from_json`` gives an equal card back."""
-        body: Dict[str, Any] = {f.name: getattr(self, f.name) for f in fields(self)}
+        body: dict[str, Any] = {f.name: getattr(self, f.name) for f in fields(self)}
         body["bands"] = [{"role": b.role, "center_um": b.center_um} for b in self.bands]
         body["gsd_range_m"] = list(self.gsd_range_m)
         body["classes"] = self.classes.to_json()
@@ -85,7 +87,7 @@ class ModelCard:
 
     @classmethod
     def from_json(cls, text: str) -> ModelCard:
-        """Return the card in ``text``; raises CardError with the reason for a card that is wrong."""
+        """Return the card in ``text``; raises CardError with what is wrong."""
         try:
             body = json.loads(text)
         except ValueError as error:
@@ -94,8 +96,19 @@ class ModelCard:
         known = {f.name: f for f in fields(cls)}
         unknown = sorted(set(body) - set(known))
         _require(not unknown, f"unknown field {', '.join(unknown)}")
-        needed = {"name", "title", "network", "arguments", "bands", "ratio", "gsd_range_m",
-                  "radiometry", "classes", "weights_sha256", "schema"}
+        needed = {
+            "name",
+            "title",
+            "network",
+            "arguments",
+            "bands",
+            "ratio",
+            "gsd_range_m",
+            "radiometry",
+            "classes",
+            "weights_sha256",
+            "schema",
+        }
         missing = sorted(needed - set(body))
         _require(not missing, f"missing field {', '.join(missing)}")
         for name in body:
@@ -109,7 +122,7 @@ class ModelCard:
         return cls(**body)
 
 
-_TYPES: Dict[str, Any] = {
+_TYPES: dict[str, Any] = {
     "name": str, "title": str, "network": str, "arguments": dict, "bands": list, "ratio": int,
     "gsd_range_m": list, "radiometry": dict, "classes": list, "training": dict,
     "statistics": dict, "metrics": dict, "temperature": (int, float), "license": str,
@@ -133,7 +146,7 @@ def _number(value: Any) -> Optional[float]:
     return float(value)
 
 
-def _pair(value: Any) -> Tuple[float, float]:
+def _pair(value: Any) -> tuple[float, float]:
     numbers = [_number(v) for v in value]
     _require(len(numbers) == 2 and None not in numbers, f"gsd_range_m is {value!r:.80}")
     return float(value[0]), float(value[1])

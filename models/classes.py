@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Any, Dict, List, Tuple  # noqa: UP035 - evaluated by Python 3.9
+from typing import Any
 
 UNCLASSIFIED = 0
 """Code of pixels without a class: nodata in every class map."""
@@ -34,7 +34,7 @@ class LandClass:
             raise ValueError(f"class {self.code} has color {self.color!r}; #rrggbb is needed")
 
     @property
-    def rgb(self) -> Tuple[int, int, int]:
+    def rgb(self) -> tuple[int, int, int]:
         """Red, green, blue, each 0…255."""
         return int(self.color[1:3], 16), int(self.color[3:5], 16), int(self.color[5:7], 16)
 
@@ -43,7 +43,7 @@ class LandClass:
 class ClassScheme:
     """Classes in the order of a network's output channels (the class index)."""
 
-    classes: Tuple[LandClass, ...]
+    classes: tuple[LandClass, ...]
 
     def __post_init__(self) -> None:
         if len(self.classes) < 2:
@@ -60,21 +60,21 @@ class ClassScheme:
         return len(self.classes)
 
     @property
-    def codes(self) -> Tuple[int, ...]:
+    def codes(self) -> tuple[int, ...]:
         """Class codes by class index."""
         return tuple(c.code for c in self.classes)
 
     @property
-    def names(self) -> Dict[int, str]:
+    def names(self) -> dict[int, str]:
         """Names by class code."""
         return {c.code: c.name for c in self.classes}
 
     @property
-    def colors(self) -> Dict[int, str]:
+    def colors(self) -> dict[int, str]:
         """Colors (``#rrggbb``) by class code."""
         return {c.code: c.color for c in self.classes}
 
-    def to_json(self) -> List[Dict[str, Any]]:
+    def to_json(self) -> list[dict[str, Any]]:
         """Return the scheme as plain JSON values."""
         return [{"code": c.code, "name": c.name, "color": c.color} for c in self.classes]
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
-from typing import Any, BinaryIO, Dict, List, Tuple  # noqa: UP035 - evaluated by Python 3.9
+from typing import Any, BinaryIO
 
 from .card import CardError, ModelCard
 
@@ -30,7 +30,7 @@ class ModelFileError(CardError):
         self.hint = hint
 
 
-def shipped_models() -> List[Tuple[Path, ModelCard]]:
+def shipped_models() -> list[tuple[Path, ModelCard]]:
     """Return the models that come with Panloom, by name."""
     return [(path, read_card(path)) for path in sorted(_SHIPPED.glob(f"*{SUFFIX}"))]
 
@@ -56,14 +56,14 @@ def read_card(path: Path) -> ModelCard:
 
 
 def verify_weights(path: Path) -> ModelCard:
-    """Return the card after comparing the weights' SHA-256 with the card's; raises ModelFileError."""
+    """Return the card, the weights' SHA-256 compared with it; raises ModelFileError."""
     header, start = read_header(path)
     card = _card(path, header)
     found = hash_weights(path, start)
     if found != card.weights_sha256:
         raise ModelFileError(
-            f"The weights in `{path.name}` do not match their card: SHA-256 {found[:12]}…, the card "
-            f"says {card.weights_sha256[:12]}….",
+            f"The weights in `{path.name}` do not match their card: SHA-256 {found[:12]}…, "
+            f"the card says {card.weights_sha256[:12]}….",
             "The file is damaged or was changed; fetch it again.",
         )
     return card
@@ -79,7 +79,7 @@ def hash_weights(path: Path, start: int) -> str:
     return digest.hexdigest()
 
 
-def read_header(path: Path) -> Tuple[Dict[str, Any], int]:
+def read_header(path: Path) -> tuple[dict[str, Any], int]:
     """Return the JSON header of a safetensors file and the offset where the tensor bytes start."""
     try:
         with path.open("rb") as file:
@@ -88,7 +88,7 @@ def read_header(path: Path) -> Tuple[Dict[str, Any], int]:
         raise ModelFileError(f"`{path}` cannot be read ({error.strerror}).") from error
 
 
-def _read_header(path: Path, file: BinaryIO) -> Tuple[Dict[str, Any], int]:
+def _read_header(path: Path, file: BinaryIO) -> tuple[dict[str, Any], int]:
     length = int.from_bytes(file.read(8), "little")
     if not 2 <= length <= HEADER_LIMIT:
         raise _no_model(path, f"its header would be {length} bytes long")
@@ -104,7 +104,7 @@ def _read_header(path: Path, file: BinaryIO) -> Tuple[Dict[str, Any], int]:
     return header, 8 + length
 
 
-def _card(path: Path, header: Dict[str, Any]) -> ModelCard:
+def _card(path: Path, header: dict[str, Any]) -> ModelCard:
     metadata = header.get("__metadata__")
     text = metadata.get(CARD_KEY) if isinstance(metadata, dict) else None
     if not isinstance(text, str):

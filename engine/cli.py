@@ -1,0 +1,224 @@
+"""The command line: ``panloom COMMAND …``.
+
+Only the standard library is imported before a command runs, so ``panloom --help`` is quick.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import os
+import re
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from ..models.card import CardError
+from .errors import Cancelled, PanloomError
+from .events import Cancelled as CancelledEvent
+from .events import Failure, Hello, Result
+from .reporting import EXIT_CANCELLED, EXIT_FAILURE, EXIT_RESULT, Reporter
+from .version import __version__
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command and return the exit code: 0 result, 1 failure, 2 usage, 130 cancelled."""
+    parsed = vars(_parser().parse_args(arguments))
+    command = parsed.pop("command")
+    as_json = parsed.pop("json", False)
+    reporter = Reporter(events=parsed.pop("events", False))
+    try:
+        reporter.report(Hello(__version__, command, os.getpid()))
+        recipe = importlib.import_module(f".recipes.{command}", __package__)
+        options = getattr(recipe, f"{command.title()}Options")(**parsed)
+        result = recipe.run(options, reporter.report)
+    except Exception as error:
+        return _end(reporter, error)
+    reporter.end(result)
+    if not reporter.events:
+        print(_as_text(recipe, result, as_json))
+    return EXIT_RESULT
+
+
+def _end(reporter: Reporter, error: Exception) -> int:
+    if isinstance(error, Cancelled):
+        reporter.end(CancelledEvent())
+        _say(reporter, "Cancelled; nothing was written.")
+        return EXIT_CANCELLED
+    if isinstance(error, PanloomError):
+        failure = Failure(error.message, error.code, error.hint)
+    elif isinstance(error, CardError):
+        failure = Failure(str(error), "model", getattr(error, "hint", ""))
+    else:
+        traceback.print_exc()
+        text = f"{type(error).__name__}: {error}"
+        failure = Failure(
+            f"An unexpected error ended the run ({text[:300]}).",
+            "unexpected",
+            "The lines above say where; please report them.",
+        )
+    reporter.end(failure)
+    _say(reporter, f"Error: {failure.message} {failure.hint}".rstrip())
+    return EXIT_FAILURE
+
+
+def _say(reporter: Reporter, text: str) -> None:
+    if not reporter.events:
+        print(text, file=sys.stderr)
+
+
+def _as_text(recipe: Any, result: Result, as_json: bool) -> str:
+    if as_json:
+        return json.dumps(result.summary, indent=2, ensure_ascii=False)
+    to_text: Callable[[dict[str, Any]], str] | None = getattr(recipe, "as_text", None)
+    lines = [] if to_text is None else [to_text(result.summary)]
+    lines += [f"{role.replace('_', ' '):<15} {path}" for role, path in result.outputs.items()]
+    return "\n".join(lines)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="panloom",
+        description="Land-cover maps from a multispectral (MS) and a panchromatic (PAN) raster.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"panloom {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    _add_classify(_command(commands, "classify", "make a land-cover map"))
+    _add_inspect(_command(commands, "inspect", "check a pair before a run"))
+    _add_vectorize(_command(commands, "vectorize", "make polygons of a class map"))
+    models = _command(commands, "models", "list the models that come with Panloom")
+    models.add_argument("--json", action="store_true", help="print the cards as JSON")
+    check = _command(commands, "check", "check that this engine works")
+    _add_device(check)
+    check.add_argument("--json", action="store_true", help="print the outcome as JSON")
+    sample = _command(commands, "sample", "make a sample pair with a known truth")
+    sample.add_argument("folder", metavar="FOLDER", help="folder to write to; made if needed")
+    _add_overwrite(sample)
+    return parser
+
+
+def _command(commands: Any, name: str, text: str) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = commands.add_parser(
+        name, help=text, description=text[0].upper() + text[1:] + ".", allow_abbrev=False
+    )
+    parser.add_argument(
+        "--events",
+        action="store_true",
+        help="for programs: JSON lines on stdout; closing stdin cancels",
+    )
+    return parser
+
+
+def _add_pair(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "ms", metavar="MS", help="multispectral raster, or its bands' files joined by commas"
+    )
+    parser.add_argument("pan", metavar="PAN", help="panchromatic raster")
+
+
+def _add_classify(parser: argparse.ArgumentParser) -> None:
+    _add_pair(parser)
+    parser.add_argument("output", metavar="OUT.tif", help="class map to write")
+    parser.add_argument("--model", required=True, metavar="NAME|FILE", help="see `panloom models`")
+    parser.add_argument("--polygons", metavar="FILE", help="polygons: .gpkg, .fgb or .parquet")
+    parser.add_argument("--confidence", metavar="FILE.tif", help="maximum probability in percent")
+    parser.add_argument("--areas", metavar="FILE.csv", help="pixels and m² of each class")
+    parser.add_argument("--grid", choices=("pan", "ms"), default="pan", help="pixels of the map")
+    parser.add_argument("--aoi", metavar="VECTOR", help="polygons outside of which is nodata")
+    _add_polygon_options(parser)
+    _add_device(parser)
+    parser.add_argument(
+        "--tile-px",
+        type=_positive,
+        metavar="N",
+        help="tile side in MS pixels; the map does not depend on it",
+    )
+    parser.add_argument(
+        "--batch-size",
+        type=_positive,
+        metavar="N",
+        help="tiles at once; the map does not depend on it",
+    )
+    _add_pan_shift(parser)
+    _add_overwrite(parser)
+
+
+def _add_inspect(parser: argparse.ArgumentParser) -> None:
+    _add_pair(parser)
+    parser.add_argument("--model", metavar="NAME|FILE", help="the model that the pair is for")
+    parser.add_argument("--report", metavar="FILE.html", help="write the report as a page")
+    _add_pan_shift(parser)
+    parser.add_argument("--json", action="store_true", help="print the findings as JSON")
+    _add_overwrite(parser)
+
+
+def _add_vectorize(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("map", metavar="MAP", help="class map")
+    parser.add_argument("output", metavar="OUT", help="polygons: .gpkg, .fgb or .parquet")
+    parser.add_argument("--confidence", metavar="FILE.tif", help="confidence raster of the map")
+    _add_polygon_options(parser)
+    _add_overwrite(parser)
+
+
+def _add_polygon_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--mmu-m2",
+        type=_not_negative,
+        default=0.0,
+        metavar="X",
+        help="minimum mapping unit of the polygons, m²",
+    )
+    parser.add_argument(
+        "--simplify-m",
+        type=_not_negative,
+        default=0.0,
+        metavar="X",
+        help="simplification of the polygons, m",
+    )
+
+
+def _add_device(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--device",
+        default="auto",
+        metavar="auto|cpu|cuda|cuda:N|mps",
+        help="where the network runs",
+    )
+
+
+def _add_pan_shift(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--pan-shift",
+        type=_pan_shift,
+        default="none",
+        metavar="none|auto|DX,DY",
+        help="PAN pixels (right, down) by which the PAN is displaced, as in --pan-shift=-1,0.5",
+    )
+
+
+def _add_overwrite(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--overwrite", action="store_true", help="replace existing outputs")
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a whole number above 0")
+    return value
+
+
+def _not_negative(text: str) -> float:
+    value = float(text)
+    if not 0 <= value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text} is not a number from 0 up")
+    return value
+
+
+def _pan_shift(text: str) -> str:
+    number = r"[-+]?\d+(\.\d*)?|[-+]?\.\d+"
+    if text not in ("none", "auto") and not re.fullmatch(f"({number}),({number})", text):
+        raise argparse.ArgumentTypeError(f"{text} is none of: none, auto, DX,DY")
+    return text

@@ -1,0 +1,99 @@
+"""``panloom check``: does this engine work? Versions, device, projection data, one forward pass."""
+
+from __future__ import annotations
+
+import sys
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from pyproj import CRS, Transformer
+from rasterio import crs
+from rasterio.errors import CRSError
+from rasterio.warp import transform as warp_transform
+
+from ...models.bundle import load_bundle
+from ...models.file import shipped_models
+from ..device import choose_device
+from ..errors import PanloomError
+from ..events import Result
+from ..manifest import versions
+from ..progress import Report
+
+
+@dataclass(frozen=True)
+class CheckOptions:
+    """``device`` as in ``panloom classify``."""
+
+    device: str = "auto"
+
+
+def run(options: CheckOptions, report: Report) -> Result:
+    """Check every part that a run needs; raises PanloomError for the first that fails."""
+    device = choose_device(options.device)
+    _check_projections()
+    model, forward_s = _forward_pass(device.torch)
+    return Result(
+        summary={
+            "ok": True,
+            "versions": versions(),
+            "interpreter": sys.executable,
+            "device": str(device.torch),
+            "device_reason": device.reason,
+            "projections": "proj.db works in rasterio and pyproj",
+            "model": model,
+            "forward_s": round(forward_s, 3),
+        }
+    )
+
+
+def as_text(summary: dict[str, Any]) -> str:
+    """Return the outcome for people."""
+    lines = [f"{name:<11} {version}" for name, version in summary["versions"].items()]
+    lines.append(f"{'device':<11} {summary['device']}. {summary['device_reason']}")
+    lines.append(f"{'proj.db':<11} {summary['projections']}")
+    lines.append(
+        f"{'model':<11} {summary['model']}, one forward pass in {summary['forward_s']:.3f} s"
+    )
+    return "\n".join([*lines, "The engine works."])
+
+
+def _check_projections() -> None:
+    """Project one point with both libraries: each brings a proj.db of its own.
+
+    In UTM zone 30 the central meridian is 3° W, so (3° W, 0° N) is (500,000 m, 0 m).
+    """
+    try:
+        xs, ys = warp_transform(crs.CRS.from_epsg(4326), crs.CRS.from_epsg(32630), [-3.0], [0.0])
+        x, y = Transformer.from_crs(CRS.from_epsg(4326), 32630, always_xy=True).transform(-3.0, 0.0)
+    except (CRSError, RuntimeError) as error:
+        raise _proj_error(str(error)) from error
+    if max(abs(xs[0] - 500_000), abs(ys[0]), abs(x - 500_000), abs(y)) > 1e-3:
+        raise _proj_error(f"a test point came out at ({x:.3f}, {y:.3f})")
+
+
+def _proj_error(reason: str) -> PanloomError:
+    return PanloomError(
+        f"Projections do not work in this engine: {reason}.",
+        "proj-db",
+        "PROJ_LIB, PROJ_DATA or GDAL_DATA may point to another installation; unset them.",
+    )
+
+
+def _forward_pass(device: torch.device) -> tuple[str, float]:
+    path, card = shipped_models()[0]
+    network = load_bundle(path).network.to(device)
+    side = 2 * network.lattice_px * 8
+    ms = torch.zeros(1, len(card.bands), side, side, device=device)
+    pan = torch.zeros(1, 1, side * card.ratio, side * card.ratio, device=device)
+    began = time.monotonic()
+    with torch.inference_mode():
+        logits = network(ms, pan)
+    if not bool(torch.isfinite(logits).all()):
+        raise PanloomError(
+            f"The forward pass of `{card.name}` on {device} gave NaN.",
+            "forward-pass",
+            "Try `--device cpu`; if that works, the GPU driver or torch build does not fit.",
+        )
+    return card.name, time.monotonic() - began

@@ -1,0 +1,271 @@
+"""``panloom classify``: from an MS and a PAN raster to a class map, and what belongs to it."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...models.bundle import ModelBundle, load_bundle
+from ...models.card import ModelCard
+from ...models.file import find_model, read_card
+from ..aoi import AreaOfInterest, load_aoi
+from ..areas import write_areas
+from ..class_map import CONFIDENCE_NODATA, ClassMapWriter, MapPaths
+from ..device import Device, choose_device
+from ..errors import InputError
+from ..events import Message, Result
+from ..grid import Grid, Window
+from ..manifest import describe_file, describe_grid, write_manifest
+from ..outputs import Outputs
+from ..polygons import write_polygons
+from ..predict import Predictor, TilePrediction
+from ..progress import Meter, Report, section
+from ..radiometry import fit_radiometry
+from ..scene import PairNeeds, ScenePair
+from ..style import write_polygon_style, write_raster_style
+from ..tiling import Tile, default_tile_px, plan_tiles
+from ..version import __version__
+
+
+@dataclass(frozen=True)
+class ClassifyOptions:
+    """What ``panloom classify`` takes; areas in m², tolerances in m, tiles in MS pixels."""
+
+    ms: str
+    pan: str
+    output: str
+    model: str
+    polygons: str | None = None
+    confidence: str | None = None
+    areas: str | None = None
+    grid: str = "pan"
+    aoi: str | None = None
+    mmu_m2: float = 0.0
+    simplify_m: float = 0.0
+    device: str = "auto"
+    tile_px: int | None = None
+    batch_size: int | None = None
+    pan_shift: str = "none"
+    overwrite: bool = False
+
+
+@dataclass(frozen=True)
+class _Area:
+    """What is written: a window of the output grid, perhaps within an area of interest."""
+
+    grid: Grid
+    window: Window
+    scale: int
+    """Output pixels per MS pixel along a side: the model's ratio, or 1 on the MS grid."""
+    aoi: AreaOfInterest | None
+
+    @property
+    def ms_window(self) -> Window:
+        """The MS pixels that ``window`` touches."""
+        col, row = self.window.col // self.scale, self.window.row // self.scale
+        right = -(-self.window.right // self.scale)
+        bottom = -(-self.window.bottom // self.scale)
+        return Window(col, row, right - col, bottom - row)
+
+
+def run(options: ClassifyOptions, report: Report) -> Result:
+    """Classify the pair and write every output asked for; raises PanloomError, leaving no file."""
+    began = time.monotonic()
+    inputs = tuple(v for v in (options.ms, options.pan, options.aoi) if v)
+    with Outputs(overwrite=options.overwrite, inputs=inputs) as outputs:
+        targets = _targets(options)
+        drafts = {role: outputs.draft(path) for role, path in targets.items()}
+        model_path = find_model(options.model)
+        card = read_card(model_path)
+        device = choose_device(options.device)
+        needs = PairNeeds(model=card.name, ratio=card.ratio, band_roles=card.band_roles)
+        with ScenePair.open(
+            options.ms, options.pan, needs=needs, pan_shift=options.pan_shift
+        ) as pair:
+            for note in pair.notes:
+                report(note)
+            report(Message(device.reason))
+            area = _area(pair, options)
+            bundle = load_bundle(model_path)
+            sample = pair.sample()
+            radiometry = fit_radiometry(card.radiometry, sample.ms, sample.pan)
+            predictor = Predictor(
+                bundle, radiometry, device, _batch_size(options, device), options.grid
+            )
+            tiles = _tiles(area, bundle, options)
+            share = 0.7 if options.polygons else 0.95
+            scratch = drafts.get("confidence") or outputs.scratch(drafts["map"], ".tif")
+            paths = MapPaths(
+                drafts["map"], scratch if options.polygons or options.confidence else None
+            )
+            counts = _write_map(
+                pair, predictor, tiles, area, paths, section(report, 0.02, share, "classifying")
+            )
+            notes = [n.text for n in pair.notes]
+        _write_companions(options, card, paths, drafts, section(report, share, 0.99))
+        summary = _summary(card, counts, area, device, began)
+        body = {
+            "inputs": {"ms": describe_file(options.ms), "pan": describe_file(options.pan)},
+            "options": asdict(options),
+            "model": {"name": card.name, "weights_sha256": card.weights_sha256},
+            "radiometry": radiometry.to_json(),
+            "grid": describe_grid(area.grid.crop(area.window)),
+            "device": device.reason,
+            "notes": notes,
+            "tiles": len(tiles),
+            "outputs": {role: str(path) for role, path in targets.items()},
+            "summary": summary,
+        }
+        write_manifest(drafts["manifest"], body)
+    return Result({role: str(Path(path).absolute()) for role, path in targets.items()}, summary)
+
+
+def _targets(options: ClassifyOptions) -> dict[str, Path]:
+    """Return every file that the run writes, by role."""
+    targets = {"map": Path(options.output)}
+    if targets["map"].suffix.lower() not in (".tif", ".tiff"):
+        raise InputError(
+            f"The class map `{targets['map'].name}` would not be a GeoTIFF.",
+            "map-format",
+            "Give it the extension .tif.",
+        )
+    for role in ("polygons", "confidence", "areas"):
+        value = getattr(options, role)
+        if value:
+            targets[role] = Path(value)
+    targets["map_style"] = targets["map"].with_suffix(".qml")
+    if options.polygons:
+        targets["polygons_style"] = targets["polygons"].with_suffix(".qml")
+    if targets.get("polygons_style") == targets["map_style"]:
+        name = targets["polygons"].stem
+        raise InputError(
+            f"Map and polygons are both named `{name}`, so their styles would be one file.",
+            "same-stem",
+            "Give the polygons another name or folder.",
+        )
+    targets["manifest"] = targets["map"].with_suffix(".panloom.json")
+    return targets
+
+
+def _area(pair: ScenePair, options: ClassifyOptions) -> _Area:
+    window, aoi = pair.map_window, None
+    if options.aoi:
+        aoi = load_aoi(options.aoi, pair.pan.grid, window)
+        window = aoi.window
+    if options.grid == "pan":
+        return _Area(pair.pan.grid, window, pair.ratio, aoi)
+    on_ms = _Area(pair.pan.grid, window, pair.ratio, aoi).ms_window
+    return _Area(pair.ms.grid, on_ms, 1, aoi)
+
+
+def _tiles(area: _Area, bundle: ModelBundle, options: ClassifyOptions) -> list[Tile]:
+    """Return the tiles over ``area`` on the scene's MS grid, aligned to the network's lattice."""
+    network = bundle.network
+    tile_px = options.tile_px or default_tile_px(network.halo_px)
+    part = area.ms_window
+    col = part.col // network.lattice_px * network.lattice_px
+    row = part.row // network.lattice_px * network.lattice_px
+    tiles = plan_tiles(
+        part.right - col, part.bottom - row, tile_px, network.halo_px, network.lattice_px
+    )
+    return [
+        replace(t, read=_moved(t.read, col, row), write=_moved(t.write, col, row)) for t in tiles
+    ]
+
+
+def _moved(window: Window, cols: int, rows: int) -> Window:
+    return replace(window, col=window.col + cols, row=window.row + rows)
+
+
+def _batch_size(options: ClassifyOptions, device: Device) -> int:
+    return options.batch_size or (1 if device.is_cpu else 8)
+
+
+def _write_map(
+    pair: ScenePair,
+    predictor: Predictor,
+    tiles: list[Tile],
+    area: _Area,
+    paths: MapPaths,
+    report: Report,
+) -> NDArray[np.int64]:
+    card = predictor.bundle.card
+    tags = {
+        "PANLOOM_VERSION": __version__,
+        "PANLOOM_MODEL": card.name,
+        "PANLOOM_WEIGHTS_SHA256": card.weights_sha256,
+        "PANLOOM_OPTIONS": json.dumps({"grid": predictor.grid, "ratio": card.ratio}),
+    }
+    grid = area.grid.crop(area.window)
+    meter = Meter(report, area.window.width * area.window.height, "classifying")
+    with ClassMapWriter(paths, grid, card.classes, tags) as writer:
+        for prediction in predictor.predict(pair, tiles):
+            meter.add(_write_tile(writer, area, prediction))
+    return writer.counts
+
+
+def _write_tile(writer: ClassMapWriter, area: _Area, prediction: TilePrediction) -> int:
+    """Write the part of a prediction that lies in the area; return how many pixels it has."""
+    covered = prediction.tile.write.refine(area.scale)
+    part = covered.intersect(area.window)
+    if part is None:
+        return 0
+    rows = slice(part.row - covered.row, part.bottom - covered.row)
+    cols = slice(part.col - covered.col, part.right - covered.col)
+    codes, confidence = prediction.codes[rows, cols], prediction.confidence[rows, cols]
+    if area.aoi is not None:
+        inside = area.aoi.mask(area.grid.crop(part))
+        codes = np.where(inside, codes, 0).astype(np.uint8)
+        confidence = np.where(inside, confidence, CONFIDENCE_NODATA).astype(np.uint8)
+    writer.write(_moved(part, -area.window.col, -area.window.row), codes, confidence)
+    return part.width * part.height
+
+
+def _write_companions(
+    options: ClassifyOptions,
+    card: ModelCard,
+    paths: MapPaths,
+    drafts: dict[str, Path],
+    report: Report,
+) -> None:
+    """Write polygons, area table and styles from the finished map."""
+    write_raster_style(drafts["map_style"], card.classes)
+    if options.polygons:
+        write_polygons(
+            paths.class_map,
+            drafts["polygons"],
+            card.classes,
+            layer=Path(options.polygons).stem,
+            mmu_m2=options.mmu_m2,
+            simplify_m=options.simplify_m,
+            confidence_path=paths.confidence,
+            report=report,
+        )
+        write_polygon_style(drafts["polygons_style"], card.classes)
+    if options.areas:
+        write_areas(paths.class_map, drafts["areas"], card.classes)
+
+
+def _summary(
+    card: ModelCard, counts: NDArray[np.int64], area: _Area, device: Device, began: float
+) -> dict[str, Any]:
+    classified = int(counts[1:].sum())
+    return {
+        "model": card.name,
+        "width": area.window.width,
+        "height": area.window.height,
+        "classified_px": classified,
+        "nodata_px": int(counts[0]),
+        "share_percent": {
+            c.name: round(100 * int(counts[c.code]) / max(classified, 1), 2)
+            for c in card.classes.classes
+        },
+        "device": str(device.torch),
+        "seconds": round(time.monotonic() - began, 2),
+    }
