@@ -5,9 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import pyproj
 from affine import Affine
-from pyproj import CRS as ProjCRS
-from pyproj import Geod
 from rasterio.crs import CRS
 
 
@@ -112,7 +111,9 @@ class Grid:
             return math.sqrt(abs(t.determinant))
         if not self.crs.is_geographic:
             return math.sqrt(abs(t.determinant)) * float(self.crs.linear_units_factor[1])
-        geod = ProjCRS.from_user_input(self.crs).get_geod() or Geod(ellps="WGS84")
+        geod = pyproj.CRS.from_user_input(self.crs).get_geod()
+        if geod is None:  # a CRS of another planet without an ellipsoid
+            return math.sqrt(abs(t.determinant))
         col, row = self.width / 2, self.height / 2
         center = t @ (col, row)
         _, _, across = geod.inv(*center, *(t @ (col + 1, row)))

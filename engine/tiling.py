@@ -13,8 +13,8 @@ from .grid import Window
 class Tile:
     """One piece of planned work, both windows on the MS grid.
 
-    ``read`` is ``write`` grown by the halo and up to the tile's full size, so every tile of a plan has
-    the same read size; it may reach beyond the scene. ``write`` never does.
+    ``read`` is ``write`` grown by the halo and up to the tile's full size, so every tile of a plan
+    has the same read size; it may reach beyond the scene. ``write`` never does.
     """
 
     read: Window
@@ -25,13 +25,14 @@ class Tile:
 def plan_tiles(width: int, height: int, tile_px: int, halo_px: int, lattice_px: int) -> list[Tile]:
     """Return tiles whose write windows cover a ``width`` × ``height`` MS grid exactly once.
 
-    Origins of read windows are multiples of ``lattice_px`` from the grid's origin: halo and tile size
-    are rounded up to it. Tiles run row by row. All values are in MS pixels; ``tile_px`` counts written
-    pixels along a side.
+    Origins of read windows are multiples of ``lattice_px`` from the grid's origin: halo and tile
+    size are rounded up to it. Tiles run row by row. All values are in MS pixels; ``tile_px`` counts
+    written pixels along a side.
     """
     if min(width, height, tile_px, lattice_px) < 1 or halo_px < 0:
         raise ValueError(
-            f"cannot plan {width} × {height} with tile {tile_px}, halo {halo_px}, lattice {lattice_px}"
+            f"cannot plan {width} × {height} with tile {tile_px}, halo {halo_px}, "
+            f"lattice {lattice_px}"
         )
     halo = _round_up(halo_px, lattice_px)
     step = _round_up(tile_px, lattice_px)
