@@ -1,0 +1,265 @@
+"""An MS and a PAN raster as one scene, on two grids that fit each other exactly."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .align import Alignment, align, place
+from .events import Message
+from .grid import Grid, Window
+from .pair_needs import PairNeeds, require_fit, require_pan
+from .raster import Raster
+from .resample import Resampler
+
+__all__ = ["AlignedRaster", "PairNeeds", "ScenePair", "SceneSample", "TileData"]
+
+Image = NDArray[np.float32]
+Mask = NDArray[np.bool_]
+Shift = tuple[float, float]
+
+_STRIPS = 64
+_STRIP_ROWS = 4
+
+
+@dataclass(frozen=True)
+class TileData:
+    """Pixels of one window: ``ms`` (C, h, w) and ``pan`` (1, r·h, r·w), DN as float32.
+
+    The masks are (r·h, r·w). ``ms_valid`` and ``pan_valid`` say where the content is usable; beyond
+    the scene's border both describe the reflected content. ``valid`` is True where the map has a
+    class: PAN pixels of ``map_window`` where both are usable. DN of invalid pixels is 0; an MS pixel
+    keeps its DN where at least one of its PAN pixels is valid.
+    """
+
+    ms: Image
+    pan: Image
+    ms_valid: Mask
+    pan_valid: Mask
+    valid: Mask
+
+
+@dataclass(frozen=True)
+class SceneSample:
+    """Valid pixels from all over a scene: ``ms`` (C, n) and the PAN pixels of each, ``pan`` (r·r, n)."""
+
+    ms: Image
+    pan: Image
+
+
+@dataclass(frozen=True)
+class AlignedRaster:
+    """A raster of a pair and the working grid that it is read on."""
+
+    raster: Raster
+    grid: Grid
+
+
+class ScenePair:
+    """MS and PAN over their common extent; use it as a context manager, in one thread.
+
+    ``pan.grid == ms.grid.refine(ratio)``. The map to write is ``map_window`` of ``pan.grid``; around it
+    lie less than ``ratio`` rows and columns that fill up whole MS pixels. ``shift`` is the correction
+    applied, in PAN pixels; ``notes`` says what was decided and why.
+    """
+
+    def __init__(
+        self,
+        ms: Raster,
+        pan: Raster,
+        alignment: Alignment,
+        shift: Shift,
+        notes: tuple[Message, ...] = (),
+    ) -> None:
+        self.ms = AlignedRaster(ms, alignment.ms_grid)
+        self.pan = AlignedRaster(pan, alignment.pan_grid)
+        self.ratio = alignment.ratio
+        self.map_window = alignment.map_window
+        self.shift = shift
+        self.notes: tuple[Message, ...] = (*notes, *alignment.notes)
+        self._alignment = alignment
+        self._resampler = Resampler(ms, alignment.pixel_map, alignment.ratio)
+
+    @classmethod
+    def open(
+        cls,
+        ms: str,
+        pan: str,
+        *,
+        ratio: int | None = None,
+        band_count: int | None = None,
+        needs: PairNeeds | None = None,
+        pan_shift: str | Shift = "none",
+    ) -> ScenePair:
+        """Open a pair for a model that needs ``ratio`` and ``band_count``, or all of ``needs``.
+
+        Without a ratio the nearest whole number to the pair's own is taken. ``pan_shift`` is how far,
+        in PAN pixels to the right and down, the PAN's content lies from where the MS puts it: a pair
+        of numbers, "none", or "auto" to measure it. Raises InputError for a pair that cannot be used.
+        """
+        needs = needs or PairNeeds(ratio=ratio, band_count=band_count)
+        pan_raster = Raster.open(pan)
+        try:
+            require_pan(pan_raster)
+            ms_raster, notes = _open_ms(ms, needs)
+        except BaseException:
+            pan_raster.close()
+            raise
+        try:
+            return _pair(ms_raster, pan_raster, needs, pan_shift, notes)
+        except BaseException:
+            pan_raster.close()
+            ms_raster.close()
+            raise
+
+    @property
+    def band_names(self) -> tuple[str, ...]:
+        """Name of each MS band, from its description or its file."""
+        return tuple(band.name for band in self.ms.raster.bands)
+
+    def read(self, window: Window) -> TileData:
+        """Return the pixels of a window on ``ms.grid``, which may reach beyond the scene.
+
+        Beyond the border each image is reflected about the center of its outermost pixel, as often as
+        it takes; what is read of a place never depends on the window.
+        """
+        grid = self.ms.grid
+        cols = _reflect(np.arange(window.col, window.right), grid.width)
+        rows = _reflect(np.arange(window.row, window.bottom), grid.height)
+        inner = _hull(cols, rows)
+        ms, ms_valid = self._read_ms(inner)
+        cols, rows = cols - inner.col, rows - inner.row
+        ms_valid = ms_valid[np.ix_(_fine(rows, self.ratio), _fine(cols, self.ratio))]
+        pan, pan_valid = self._read_pan(window.refine(self.ratio))
+        valid = ms_valid & pan_valid & self._in_map(window.refine(self.ratio))
+        return TileData(ms[:, rows[:, np.newaxis], cols], pan, ms_valid, pan_valid, valid)
+
+    def sample(self, max_pixels: int = 500_000) -> SceneSample:
+        """Return at most ``max_pixels`` valid MS pixels on a lattice over the whole scene.
+
+        The lattice is the same at every call: all rows of a small scene, otherwise 64 strips of four
+        rows, and every n-th column of them. Only whole blocks of valid pixels count.
+        """
+        parts = [self._sample_strip(strip, max_pixels) for strip in _strips(self.ms.grid)]
+        return SceneSample(
+            np.concatenate([ms for ms, _ in parts], axis=1),
+            np.concatenate([pan for _, pan in parts], axis=1),
+        )
+
+    def close(self) -> None:
+        """Close the files."""
+        self.ms.raster.close()
+        self.pan.raster.close()
+
+    def __enter__(self) -> ScenePair:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _read_ms(self, window: Window) -> tuple[Image, Mask]:
+        """Return DN (C, h, w) and valid (r·h, r·w) of a window inside the working grid."""
+        origin = self._alignment.ms_origin
+        if origin is None:
+            dn, fine_valid = self._resampler.read(window)
+        else:
+            col, row = window.col + origin[0], window.row + origin[1]
+            dn, valid = self.ms.raster.read(Window(col, row, window.width, window.height))
+            fine_valid = valid.repeat(self.ratio, axis=0).repeat(self.ratio, axis=1)
+        empty = ~_blocks(fine_valid, self.ratio).any(axis=(1, 3))
+        return np.where(empty, np.float32(0), dn), fine_valid
+
+    def _read_pan(self, fine: Window) -> tuple[Image, Mask]:
+        """Return DN (1, r·h, r·w) and valid of a window on the PAN grid."""
+        true = self.map_window
+        cols = true.col + _reflect(np.arange(fine.col, fine.right) - true.col, true.width)
+        rows = true.row + _reflect(np.arange(fine.row, fine.bottom) - true.row, true.height)
+        inner = _hull(cols, rows)
+        col, row = self._alignment.pan_origin
+        dn, valid = self.pan.raster.read(
+            Window(inner.col + col, inner.row + row, inner.width, inner.height)
+        )
+        at = np.ix_(rows - inner.row, cols - inner.col)
+        return dn[:, at[0], at[1]], valid[at]
+
+    def _in_map(self, fine: Window) -> Mask:
+        """Return where a window on the PAN grid lies in the map."""
+        true = self.map_window
+        cols, rows = np.arange(fine.col, fine.right), np.arange(fine.row, fine.bottom)
+        in_cols = (cols >= true.col) & (cols < true.right)
+        in_rows = (rows >= true.row) & (rows < true.bottom)
+        return in_rows[:, np.newaxis] & in_cols[np.newaxis]
+
+    def _sample_strip(self, strip: Window, max_pixels: int) -> tuple[Image, Image]:
+        rows = min(self.ms.grid.height, _STRIPS * _STRIP_ROWS)
+        step = max(1, math.ceil(rows * self.ms.grid.width / max_pixels))
+        tile = self.read(strip)
+        whole: Mask = _blocks(tile.valid, self.ratio).all(axis=(1, 3))[:, step // 2 :: step]
+        pan = _blocks(tile.pan[0], self.ratio).transpose(1, 3, 0, 2)[..., step // 2 :: step]
+        return (
+            tile.ms[:, :, step // 2 :: step][:, whole],
+            pan.reshape(self.ratio**2, *whole.shape)[:, whole],
+        )
+
+
+def _open_ms(spec: str, needs: PairNeeds) -> tuple[Raster, tuple[Message, ...]]:
+    raster = Raster.open(spec)
+    if raster.alpha_count and needs.bands == raster.count + raster.alpha_count:
+        raster.close()
+        raster = Raster.open(spec, alpha_as_band=True)
+        note = "is marked as alpha; the model needs it as an image band, so it is taken as one"
+        return raster, (Message(f"The last band of `{raster.label}` {note}.", "warning"),)
+    return raster, ()
+
+
+def _pair(
+    ms: Raster, pan: Raster, needs: PairNeeds, pan_shift: str | Shift, notes: tuple[Message, ...]
+) -> ScenePair:
+    placed = place(ms, pan)
+    ratio, more = require_fit(ms, placed, needs)
+    shift = (0.0, 0.0) if isinstance(pan_shift, str) else pan_shift
+    alignment = align(placed, ratio, shift, (ms.label, pan.label))
+    return ScenePair(ms, pan, alignment, shift, (*notes, *more))
+
+
+def _reflect(index: NDArray[np.int64], size: int) -> NDArray[np.int64]:
+    """Return indices inside 0…size-1 by reflection without repeating the border pixel."""
+    if size == 1:
+        return np.zeros_like(index)
+    period = 2 * (size - 1)
+    index = index % period
+    return np.minimum(index, period - index)
+
+
+def _hull(cols: NDArray[np.int64], rows: NDArray[np.int64]) -> Window:
+    left, top = int(cols.min()), int(rows.min())
+    return Window(left, top, int(cols.max()) - left + 1, int(rows.max()) - top + 1)
+
+
+def _fine(index: NDArray[np.int64], ratio: int) -> NDArray[np.int64]:
+    """Return the PAN indices of MS indices, ``ratio`` for each."""
+    return (index[:, np.newaxis] * ratio + np.arange(ratio)).ravel()
+
+
+def _blocks(image: NDArray[Any], ratio: int) -> Any:
+    """Return (r·h, r·w) as (h, r, w, r)."""
+    height, width = image.shape
+    return image.reshape(height // ratio, ratio, width // ratio, ratio)
+
+
+def _strips(grid: Grid) -> list[Window]:
+    starts = list(range(0, grid.height, _STRIP_ROWS))
+    if len(starts) > _STRIPS:
+        spacing = grid.height / _STRIPS
+        starts = [int((i + 0.5) * spacing) - _STRIP_ROWS // 2 for i in range(_STRIPS)]
+    return [Window(0, s, grid.width, min(_STRIP_ROWS, grid.height - s)) for s in starts]
