@@ -70,7 +70,7 @@ def _read(path: str) -> Any:
             "aoi-unreadable",
             "Choose a polygon layer, such as a GeoPackage.",
         ) from error
-    geometry = getattr(frame, "geometry", None) if hasattr(frame, "crs") else None
+    geometry: Any = getattr(frame, "geometry", None)  # a table without geometry has none
     kinds = set() if geometry is None else set(geometry.geom_type.dropna())
     if not kinds & {"Polygon", "MultiPolygon"}:
         raise InputError(

@@ -221,7 +221,7 @@ class _Strips:
 
 
 def _add_overviews(path: Path, grid: Grid, resampling: Resampling) -> None:
-    factors = []
+    factors: list[int] = []
     while max(grid.width, grid.height) / 2 ** len(factors) > _OVERVIEW_BELOW:
         factors.append(2 ** (len(factors) + 1))
     if factors:

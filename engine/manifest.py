@@ -52,7 +52,7 @@ def describe_grid(grid: Grid) -> dict[str, Any]:
 
 def describe_file(spec: str) -> list[dict[str, Any]]:
     """Return path, size (bytes) and time of change of each file in an input specification."""
-    files = []
+    files: list[dict[str, Any]] = []
     for name in [spec] if Path(spec).exists() else spec.split(","):
         path = Path(name)
         if not path.is_file():

@@ -48,10 +48,8 @@ class ClassScheme:
     def __post_init__(self) -> None:
         if len(self.classes) < 2:
             raise ValueError(f"a class scheme needs two classes, got {len(self.classes)}")
-        for what, values in (
-            ("code", [c.code for c in self.classes]),
-            ("name", [c.name for c in self.classes]),
-        ):
+        for what in ("code", "name"):
+            values = [getattr(c, what) for c in self.classes]
             twice = sorted({str(v) for v in values if values.count(v) > 1})
             if twice:
                 raise ValueError(f"class {what} {', '.join(twice)} occurs twice")
