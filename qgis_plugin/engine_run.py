@@ -1,0 +1,80 @@
+"""Runs the engine for a Processing algorithm: feedback down, progress and sentences up."""
+
+from __future__ import annotations
+
+import time
+
+from qgis.core import QgsProcessingException, QgsProcessingFeedback
+
+from ..engine.events import Message, Progress, Result
+from .engine_command import OptionValue, copyable, engine_command
+from .engine_process import EngineCancelled, EngineError, Listener, run_engine
+from .settings import child_environment, engine_python
+
+_EVERY_S = 15.0
+
+
+def run_for_feedback(
+    feedback: QgsProcessingFeedback, command: str, *words: str, **options: OptionValue
+) -> Result:
+    """Run the engine's ``command`` (see ``engine_command``), reporting to ``feedback``.
+
+    Raises QgsProcessingException with the engine's sentence, or after a cancel.
+    """
+    try:
+        line = engine_command(engine_python(), command, *words, **options)
+        feedback.pushInfo("The engine's command:")
+        feedback.pushCommandInfo(copyable(line))
+        return run_engine(line, child_environment(), feedback_listener(feedback))
+    except EngineCancelled:
+        raise QgsProcessingException("Cancelled: nothing was written.") from None
+    except EngineError as error:
+        raise QgsProcessingException(f"{error.message}\n{error.hint}".strip()) from error
+
+
+def feedback_listener(feedback: QgsProcessingFeedback) -> Listener:
+    """Return the listener that passes a run on to ``feedback``."""
+    return Listener(
+        is_cancelled=feedback.isCanceled,
+        on_progress=_ProgressText(feedback),
+        on_message=lambda message: _show(feedback, message),
+        on_stray=feedback.pushDebugInfo,
+    )
+
+
+def engine_state() -> tuple[bool, str]:
+    """Return whether an engine can be started and, if not, the one thing to do."""
+    try:
+        engine_python()
+    except EngineError as error:
+        return False, f"{error.message} {error.hint}"
+    return True, ""
+
+
+class _ProgressText:
+    """Moves the bar with every event, and the text when there is something new to say."""
+
+    def __init__(self, feedback: QgsProcessingFeedback) -> None:
+        self._feedback = feedback
+        self._stage = ""
+        self._said_at = time.monotonic()
+
+    def __call__(self, progress: Progress) -> None:
+        self._feedback.setProgress(100.0 * progress.fraction)
+        now = time.monotonic()
+        if progress.stage != self._stage:
+            self._feedback.setProgressText(progress.stage[:1].upper() + progress.stage[1:])
+        elif progress.remaining_s is not None and now - self._said_at > _EVERY_S:
+            rate = "" if progress.rate is None else f", {progress.rate / 1e6:.2f} Mpx/s"
+            left = f"{progress.fraction:.0%}{rate}, about {progress.remaining_s:.0f} s left"
+            self._feedback.setProgressText(left)
+        else:
+            return
+        self._stage, self._said_at = progress.stage, now
+
+
+def _show(feedback: QgsProcessingFeedback, message: Message) -> None:
+    if message.level == "warning":
+        feedback.pushWarning(message.text)
+    else:
+        feedback.pushInfo(message.text)

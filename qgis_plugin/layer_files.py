@@ -1,0 +1,104 @@
+"""From QGIS's layers to the files that the engine opens."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from qgis.core import (
+    QgsProcessingAlgorithm,
+    QgsProcessingContext,
+    QgsProcessingException,
+    QgsProcessingFeedback,
+    QgsProviderRegistry,
+    QgsRasterLayer,
+    QgsVectorLayer,
+)
+
+_FORMATS = ["gpkg", "fgb", "shp", "geojson"]
+
+
+def raster_file(
+    algorithm: QgsProcessingAlgorithm,
+    parameters: dict[str, Any],
+    name: str,
+    context: QgsProcessingContext,
+    feedback: QgsProcessingFeedback,
+) -> str:
+    """Return what GDAL opens for a raster parameter, or nothing where it is left out.
+
+    Raises QgsProcessingException for a layer that is no GDAL raster; warns of what QGIS knows about
+    the layer and the engine, which reads the file, does not.
+    """
+    layer = algorithm.parameterAsRasterLayer(parameters, name, context)
+    if layer is None:
+        if parameters.get(name) is None:
+            return ""
+        raise QgsProcessingException(algorithm.invalidRasterError(parameters, name))
+    if layer.providerType() != "gdal":
+        raise QgsProcessingException(
+            f"The layer “{layer.name()}” comes from “{layer.providerType()}”, and the engine reads "
+            "raster files only.\nSave it first: right-click the layer → Export → Save As… → "
+            "GeoTIFF with raw data. Then choose the new layer."
+        )
+    _warn_of_layer_settings(layer, feedback)
+    return _gdal_name(layer.source())
+
+
+def vector_file(
+    algorithm: QgsProcessingAlgorithm,
+    parameters: dict[str, Any],
+    name: str,
+    context: QgsProcessingContext,
+    feedback: QgsProcessingFeedback,
+) -> str:
+    """Return a file with the features of a vector parameter, or nothing where it is left out.
+
+    A layer that is a file of its own is used as it is. Anything else (a selection, a filter, a
+    database, a scratch layer, one of several layers in a file) goes to a temporary GeoPackage.
+    """
+    if parameters.get(name) is None:
+        return ""
+    path, layer_name = algorithm.parameterAsCompatibleSourceLayerPathAndLayerName(
+        parameters, name, context, _FORMATS, "gpkg", feedback
+    )
+    if not path:
+        raise QgsProcessingException(algorithm.invalidSourceError(parameters, name))
+    if layer_name and _layer_count(path) > 1:
+        # No format is compatible: QGIS has to write the one layer to a file.
+        return algorithm.parameterAsCompatibleSourceLayerPath(
+            parameters, name, context, ["none"], "gpkg", feedback
+        )
+    return path
+
+
+def _gdal_name(source: str) -> str:
+    """Return the name that GDAL opens: a layer's source without QGIS's own options."""
+    if "|" not in source:
+        return source
+    parts = QgsProviderRegistry.instance().decodeUri("gdal", source)
+    return str(parts.get("path") or source)
+
+
+def _warn_of_layer_settings(layer: QgsRasterLayer, feedback: QgsProcessingFeedback) -> None:
+    provider = layer.dataProvider()
+    in_file = provider.crs()
+    if layer.crs() != in_file:
+        feedback.pushWarning(
+            f"“{layer.name()}” is shown in {_crs_name(layer.crs())}, and its file says "
+            f"{_crs_name(in_file)}. The engine goes by the file; to change the file use "
+            "Raster → Projections → Assign Projection."
+        )
+    if any(provider.userNoDataValues(band) for band in range(1, layer.bandCount() + 1)):
+        feedback.pushWarning(
+            f"The additional no-data values of “{layer.name()}” are a setting of the layer; the "
+            "engine does not see them. Save the layer to a file to make them count."
+        )
+
+
+def _crs_name(crs: Any) -> str:
+    return crs.authid() or "a CRS of its own" if crs.isValid() else "no CRS"
+
+
+def _layer_count(path: str) -> int:
+    layer = QgsVectorLayer(path, "", "ogr")
+    return len(layer.dataProvider().subLayers()) if layer.isValid() else 1

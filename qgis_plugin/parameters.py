@@ -1,0 +1,98 @@
+"""Parameters that several algorithms share, each with its help."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+from qgis.core import (
+    QgsProcessingParameterDefinition,
+    QgsProcessingParameterFile,
+    QgsProcessingParameterNumber,
+    QgsProcessingParameterRasterLayer,
+    QgsProcessingParameterString,
+)
+
+from ..models.card import CardError
+from ..models.file import shipped_models
+
+Parameter = TypeVar("Parameter", bound=QgsProcessingParameterDefinition)
+
+
+def with_help(parameter: Parameter, text: str, advanced: bool = False) -> Parameter:
+    """Return ``parameter`` with its help, and filed under the advanced ones if asked."""
+    parameter.setHelp(text)
+    if advanced:
+        parameter.setFlags(parameter.flags() | QgsProcessingParameterDefinition.FlagAdvanced)
+    return parameter
+
+
+def ms_parameter() -> QgsProcessingParameterRasterLayer:
+    """Return the parameter of the multispectral raster."""
+    return with_help(
+        QgsProcessingParameterRasterLayer("MS", "Multispectral raster (MS)"),
+        "The raster with the color and infrared bands, at its own, coarser resolution. Its bands "
+        "are needed in the model's order. One file per band? Join them first with Raster → "
+        "Miscellaneous → Build Virtual Raster, “Place each input file into a separate band” on.",
+    )
+
+
+def pan_parameter() -> QgsProcessingParameterRasterLayer:
+    """Return the parameter of the panchromatic raster."""
+    return with_help(
+        QgsProcessingParameterRasterLayer("PAN", "Panchromatic raster (PAN)"),
+        "The raster with one fine band of the same scene. No pan-sharpening is needed first. Other "
+        "CRS, extent or origin than the MS are fine.",
+    )
+
+
+def model_parameters(optional: bool = False) -> list[QgsProcessingParameterDefinition]:
+    """Return MODEL, a shipped model's name or a path, and MODEL_FILE, which goes before it."""
+    names = _shipped_names()
+    default = None if optional else (names[0] if names else "landsat-5class")
+    model = QgsProcessingParameterString("MODEL", "Model", default, optional=optional)
+    model.setMetadata({"widget_wrapper": {"value_hints": names}})
+    with_help(
+        model,
+        "The model that classifies: one that comes with Panloom. From scripts and qgis_process the "
+        "path of a .safetensors file is taken here too.",
+    )
+    own = QgsProcessingParameterFile(
+        "MODEL_FILE", "Model file of your own", extension="safetensors", optional=True
+    )
+    with_help(own, "A .safetensors file written by Panloom. It is used instead of “Model”.", True)
+    return [model, own]
+
+
+def polygon_parameters() -> list[QgsProcessingParameterDefinition]:
+    """Return MMU and SIMPLIFY, which shape polygons."""
+    mmu = with_help(
+        QgsProcessingParameterNumber(
+            "MMU",
+            "Minimum mapping unit of the polygons (m²)",
+            QgsProcessingParameterNumber.Double,
+            0.0,
+            minValue=0.0,
+        ),
+        "Polygons smaller than this many square meters are merged into the neighbor with which "
+        "they share the longest border. 0 keeps every one. The raster stays as it is.",
+    )
+    simplify = with_help(
+        QgsProcessingParameterNumber(
+            "SIMPLIFY",
+            "Simplification of the polygons (m)",
+            QgsProcessingParameterNumber.Double,
+            0.0,
+            minValue=0.0,
+        ),
+        "Smooths the stair-steps of pixels within this tolerance, in meters in any CRS. Neighbors "
+        "keep their common border: no gaps, no overlaps. One to two PAN pixels is a good start.",
+    )
+    return [mmu, simplify]
+
+
+def _shipped_names() -> list[str]:
+    try:
+        return [card.name for _, card in shipped_models()]
+    except CardError:
+        # A damaged file must not keep the toolbox from loading; the run itself says what is wrong.
+        return []
