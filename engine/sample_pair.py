@@ -7,6 +7,7 @@ real Landsat scenes the PAN grid starts half a PAN pixel before the MS grid.
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,17 +17,20 @@ from affine import Affine
 from numpy.typing import NDArray
 from rasterio.crs import CRS
 
+from ..models.classes import ClassScheme, LandClass
 from .sample_scene import FloatArray, SampleScene, make_scene
 
 BANDS = ("blue", "green", "red", "nir", "swir1", "swir2")
-TRUTH_COLORS = {
-    1: ("water", (43, 108, 176)),
-    2: ("woody vegetation", (34, 102, 51)),
-    3: ("green herbaceous", (145, 200, 84)),
-    4: ("bare or dry ground", (222, 196, 132)),
-    5: ("built-up", (196, 62, 52)),
-}
-"""Name and color (red, green, blue) by class code of the truth raster."""
+TRUTH_CLASSES = ClassScheme(
+    (
+        LandClass(1, "water", "#2b6cb0"),
+        LandClass(2, "woody vegetation", "#226633"),
+        LandClass(3, "green herbaceous", "#91c854"),
+        LandClass(4, "bare or dry ground", "#dec484"),
+        LandClass(5, "built-up", "#c43e34"),
+    )
+)
+"""Classes of the truth raster."""
 
 _CELL_M = 7.5
 _MARGIN = 12
@@ -83,20 +87,35 @@ class SamplePair:
     truth: Path
 
 
+def sample_paths(folder: str | Path) -> SamplePair:
+    """Return the paths of a sample pair in ``folder``."""
+    base = Path(folder)
+    return SamplePair(base / "sample_ms.tif", base / "sample_pan.tif", base / "sample_truth.tif")
+
+
 def write_sample_pair(
-    folder: str | Path, *, size_ms_px: tuple[int, int] = (300, 300), seed: int = 7
+    folder: str | Path, *, size_ms_px: tuple[int, int] = (300, 300), seed: int = 11
 ) -> SamplePair:
-    """Write ``sample_ms.tif``, ``sample_pan.tif`` and ``sample_truth.tif`` and return their paths.
+    """Write a sample pair into ``folder``, which is made if needed, and return its paths.
+
+    See ``write_sample`` for sizes, values and errors.
+    """
+    pair = sample_paths(folder)
+    pair.ms.parent.mkdir(parents=True, exist_ok=True)
+    write_sample(pair, size_ms_px=size_ms_px, seed=seed)
+    return pair
+
+
+def write_sample(pair: SamplePair, *, size_ms_px: tuple[int, int], seed: int) -> None:
+    """Write MS, PAN and truth to the paths of ``pair``; the same size and seed give equal pixels.
 
     ``size_ms_px`` is (width, height) of the MS raster in 30 m pixels; PAN and truth have
-    2 × width + 1 by 2 × height + 1 pixels of 15 m. MS has six bands (blue to swir2), all uint16
-    with nodata 0. The same size and seed give the same pixels. Raises ValueError below 32 pixels.
+    2 × width + 1 by 2 × height + 1 pixels of 15 m. MS (blue to swir2) and PAN are uint16, all
+    three have nodata 0 and no pixel of it. Raises ValueError below 32 × 32.
     """
     width, height = size_ms_px
     if min(width, height) < 32:
         raise ValueError(f"a sample pair needs 32 × 32 MS pixels, got {width} × {height}")
-    pair = sample_paths(folder)
-    pair.ms.parent.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(seed)
     # Cells start where PAN starts, half a PAN pixel (one cell) before MS.
     rows, cols = 4 * height + 2, 4 * width + 2
@@ -106,23 +125,14 @@ def write_sample_pair(
     for band in range(len(BANDS)):
         reflectance = _at_sensor(scene, band)
         light += np.float32(_PAN_WEIGHTS[band]) * reflectance
-        # One cell in from the PAN origin; the last cell of the scene lies beyond MS again.
         seen = _observe(reflectance, blur_cells=1.5)[1:-1, 1:-1]
         ms[band] = _digital_numbers(_block_mean(seen, 4), 18, rng)
     pan = _digital_numbers(_block_mean(_observe(light, blur_cells=0.8), 2), 25, rng)
     truth = _majority(_inside(scene.truth))
-    ms_transform = Affine(30, 0, _LEFT, 0, -30, _TOP)
     pan_transform = Affine(15, 0, _LEFT - _CELL_M, 0, -15, _TOP + _CELL_M)
-    _write(pair.ms, ms, ms_transform, BANDS)
+    _write(pair.ms, ms, Affine(30, 0, _LEFT, 0, -30, _TOP), BANDS)
     _write(pair.pan, pan[None], pan_transform, ("pan",))
     _write_truth(pair.truth, truth, pan_transform)
-    return pair
-
-
-def sample_paths(folder: str | Path) -> SamplePair:
-    """Return the paths that ``write_sample_pair`` writes in ``folder``."""
-    base = Path(folder)
-    return SamplePair(base / "sample_ms.tif", base / "sample_pan.tif", base / "sample_truth.tif")
 
 
 def _at_sensor(scene: SampleScene, band: int) -> FloatArray:
@@ -174,7 +184,7 @@ def _majority(codes: NDArray[np.generic]) -> NDArray[np.uint8]:
     """Return the most frequent class code of each 2 × 2 cells, the lower code in a tie."""
     rows, cols = codes.shape[0] // 2, codes.shape[1] // 2
     blocks = codes.reshape(rows, 2, cols, 2)
-    counts = np.stack([(blocks == code).sum(axis=(1, 3)) for code in TRUTH_COLORS])
+    counts = np.stack([(blocks == code).sum(axis=(1, 3)) for code in TRUTH_CLASSES.codes])
     winner = np.asarray(counts.argmax(axis=0), np.uint8)
     return winner + np.uint8(1)
 
@@ -195,4 +205,5 @@ def _write(
 def _write_truth(path: Path, truth: NDArray[np.uint8], transform: Affine) -> None:
     _write(path, truth[None], transform, ("truth",))
     with rasterio.open(path, "r+") as file:
-        file.write_colormap(1, {code: (*rgb, 255) for code, (_, rgb) in TRUTH_COLORS.items()})
+        file.write_colormap(1, {c.code: (*c.rgb, 255) for c in TRUTH_CLASSES.classes})
+        file.update_tags(PANLOOM_CLASSES=json.dumps(TRUTH_CLASSES.to_json()))
