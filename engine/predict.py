@@ -95,7 +95,7 @@ class Predictor:
             ms.contiguous(memory_format=torch.channels_last),
             pan.contiguous(memory_format=torch.channels_last),
         )  # (B, K, r·h, r·w)
-        valid = (ms_valid & pan_valid)[:, 0]  # (B, r·h, r·w)
+        valid = self._tensor([d.valid for d in batch])  # (B, r·h, r·w)
         if self.grid == "ms":
             logits, valid = self._to_ms_grid(logits, valid)
         best, index = logits.max(dim=1)  # (B, H, W)

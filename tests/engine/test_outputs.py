@@ -23,18 +23,27 @@ def test_files_appear_at_the_end_with_their_sidecars(tmp_path):
 
 
 def test_an_error_leaves_nothing(tmp_path):
-    with pytest.raises(RuntimeError), Outputs(overwrite=False) as outputs:
-        write(outputs, tmp_path / "map.tif", sidecar="names")
-        outputs.scratch(tmp_path / "map.tif", ".tif").write_text("x")
-        raise RuntimeError
+    def failing_run():
+        with Outputs(overwrite=False) as outputs:
+            write(outputs, tmp_path / "map.tif", sidecar="names")
+            outputs.scratch(tmp_path / "map.tif", ".tif").write_text("x")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        failing_run()
     assert list(tmp_path.iterdir()) == []
 
 
 def test_an_error_keeps_the_file_that_was_there(tmp_path):
     (tmp_path / "map.tif").write_text("old")
-    with pytest.raises(RuntimeError), Outputs(overwrite=True) as outputs:
-        write(outputs, tmp_path / "map.tif")
-        raise RuntimeError
+
+    def failing_run():
+        with Outputs(overwrite=True) as outputs:
+            write(outputs, tmp_path / "map.tif")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        failing_run()
     assert (tmp_path / "map.tif").read_text() == "old"
 
 
@@ -79,9 +88,10 @@ def test_a_missing_folder_is_said(tmp_path):
 
 
 def test_two_outputs_need_two_files(tmp_path):
-    with pytest.raises(OutputError) as caught, Outputs(overwrite=False) as outputs:
+    with Outputs(overwrite=False) as outputs:
         outputs.draft(tmp_path / "a.tif")
-        outputs.draft(tmp_path / "a.tif")
+        with pytest.raises(OutputError) as caught:
+            outputs.draft(tmp_path / "a.tif")
     assert caught.value.code == "output-twice"
 
 
