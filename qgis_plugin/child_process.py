@@ -52,12 +52,17 @@ def run_child(
         **_own_group(),
     )
     lines: queue.Queue[tuple[str, Optional[str]]] = queue.Queue(maxsize=10_000)
-    for name, stream in (("out", child.stdout), ("err", child.stderr)):
-        threading.Thread(target=_read, args=(name, stream, lines), daemon=True).start()
+    readers = [
+        threading.Thread(target=_read, args=(name, stream, lines), daemon=True)
+        for name, stream in (("out", child.stdout), ("err", child.stderr))
+    ]
+    for reader in readers:
+        reader.start()
     try:
         _follow(child, lines, on_line, is_cancelled, grace_s)
     finally:
         _end_tree(child)
+        _drain(readers, lines)
     return child.wait()
 
 
@@ -70,7 +75,7 @@ def _own_group() -> dict[str, Any]:
 
 
 def _read(name: str, stream: IO[bytes], lines: queue.Queue[tuple[str, Optional[str]]]) -> None:
-    with contextlib.suppress(OSError, ValueError):
+    with contextlib.suppress(OSError, ValueError), stream:
         while True:
             line = stream.readline(_LINE_BYTES)
             if not line:
@@ -110,6 +115,14 @@ def _follow(
             child.wait(timeout=grace_s)
 
 
+def _drain(readers: list[threading.Thread], lines: queue.Queue[tuple[str, Optional[str]]]) -> None:
+    """Let readers that wait for room in the queue come to their end."""
+    deadline = time.monotonic() + _LEFTOVER_S
+    while any(r.is_alive() for r in readers) and time.monotonic() < deadline:
+        with contextlib.suppress(queue.Empty):
+            lines.get(timeout=0.01)
+
+
 def _earlier(deadline: Optional[float], seconds: float) -> float:
     fresh = time.monotonic() + seconds
     return fresh if deadline is None else min(deadline, fresh)
@@ -132,7 +145,12 @@ def _end_tree(child: subprocess.Popen[bytes]) -> None:
                 check=False,
                 **_own_group(),
             )
-    else:
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(child.pid, signal.SIGKILL)
+        child.wait()
+        return
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(child.pid, signal.SIGKILL)
+        child.wait()
+        for _ in range(50):  # a killed descendant takes a moment to go
+            os.killpg(child.pid, 0)
+            time.sleep(0.01)
     child.wait()
