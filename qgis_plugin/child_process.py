@@ -150,7 +150,7 @@ def _end_tree(child: subprocess.Popen[bytes]) -> None:
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(child.pid, signal.SIGKILL)
         child.wait()
-        for _ in range(50):  # a killed descendant takes a moment to go
+        for _ in range(20):  # a killed descendant takes a moment to go
             os.killpg(child.pid, 0)
             time.sleep(0.01)
     child.wait()

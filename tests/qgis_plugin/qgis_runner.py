@@ -40,14 +40,14 @@ class QgisRunner:
     def algorithm(
         self, name: str, inputs: dict[str, object], **variables: str
     ) -> subprocess.CompletedProcess[str]:
-        """Run one algorithm with its inputs given as JSON on stdin, the result as JSON on stdout."""
+        """Run one algorithm: inputs as JSON on stdin, results as JSON on stdout."""
         words = [self.program, "--json", "run", name, "-"]
         return self._run(words, variables, json.dumps({"inputs": inputs}))
 
     def python(
         self, script: Path, *words: str, **variables: str
     ) -> subprocess.CompletedProcess[str]:
-        """Run a script in the Python that QGIS's libraries belong to."""
+        """Run a script in QGIS's Python."""
         return self._run(["/usr/bin/python3", str(script), *words], variables)
 
     def window(self, script: Path, **variables: str) -> subprocess.CompletedProcess[str]:

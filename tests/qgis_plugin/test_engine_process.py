@@ -173,12 +173,12 @@ def test_a_flood_of_lines_arrives_in_order():
 
 def test_cancel_closes_the_leash_and_the_engine_ends_by_itself():
     _, seconds = cancelled_after_first_word("obey")
-    assert seconds < 2.0
+    assert seconds < 5.0, "the worst that users.md allows"
 
 
 def test_cancel_kills_an_engine_that_hangs_and_its_children():
     ear, seconds = cancelled_after_first_word("hang")
-    assert seconds < 2.0
+    assert seconds < 5.0, "the worst that users.md allows"
     assert not is_running(child_of(ear))
 
 
