@@ -7,14 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 from affine import Affine
-from pyproj import CRS as ProjCRS
-from pyproj import Transformer
+from pyproj import CRS, Transformer
 
 from .errors import InputError
 from .events import Message
 from .grid import Grid, Window
 from .raster import Raster
-from .resample import EDGE_TOLERANCE_PX, PixelMap
+from .resample import EDGE_TOLERANCE_PX, Floats, PixelMap
 
 EXACT_TOLERANCE_PX = 0.02
 """Grids that fit this well everywhere, in PAN pixels, are read as they are."""
@@ -26,10 +25,10 @@ _BORDER_POINTS = 256
 class Alignment:
     """The grids that a pair is worked on.
 
-    ``pan_grid == ms_grid.refine(ratio)``. ``pan_origin`` is the (column, row) of ``pan_grid``'s first
-    pixel on the PAN raster; ``map_window`` is the part of ``pan_grid`` that is PAN pixels over MS
-    ground, the rest pads it to whole MS pixels. ``ms_origin`` is the same for an MS that is read as it
-    is, None where it is resampled through ``pixel_map``.
+    ``pan_grid == ms_grid.refine(ratio)``. ``map_window`` is the part of ``pan_grid`` that is PAN
+    pixels over MS ground; the rest pads it to whole MS pixels. ``pan_origin`` is the (column, row)
+    of ``pan_grid``'s first pixel on the PAN raster; ``ms_origin`` is the same for an MS that is
+    read as it is, None where it is resampled through ``pixel_map``.
     """
 
     ratio: int
@@ -62,8 +61,8 @@ def place(ms: Raster, pan: Raster) -> PlacedPair:
     if (ms.grid.crs is None) != (pan.grid.crs is None):
         without, has = (ms, pan) if ms.grid.crs is None else (pan, ms)
         raise InputError(
-            f"`{without.label}` has no CRS and `{has.label}` has {_crs_name(has.grid)}; both need one, "
-            "or neither.",
+            f"`{without.label}` has no CRS and `{has.label}` has {_crs_name(has.grid)}; "
+            "both need one, or neither.",
             "one-crs",
             "Assign the CRS it was made in, for example with gdal_edit.py -a_srs.",
         )
@@ -72,7 +71,7 @@ def place(ms: Raster, pan: Raster) -> PlacedPair:
     if same_crs(ms.grid, pan.grid):
         return PlacedPair(ms.grid, pan.grid, None, ())
     transformer = Transformer.from_crs(
-        ProjCRS.from_user_input(pan.grid.crs), ProjCRS.from_user_input(ms.grid.crs), always_xy=True
+        CRS.from_user_input(pan.grid.crs), CRS.from_user_input(ms.grid.crs), always_xy=True
     )
     note = Message(
         f"The MS is in {_crs_name(ms.grid)} and the PAN in {_crs_name(pan.grid)}; "
@@ -85,7 +84,7 @@ def same_crs(first: Grid, second: Grid) -> bool:
     """True where coordinates of both grids mean the same places."""
     if first.crs is None or second.crs is None or first.crs == second.crs:
         return bool(first.crs == second.crs)
-    one, other = (ProjCRS.from_user_input(grid.crs) for grid in (first, second))
+    one, other = (CRS.from_user_input(grid.crs) for grid in (first, second))
     return one.equals(other, ignore_axis_order=True)
 
 
@@ -94,8 +93,9 @@ def align(
 ) -> Alignment:
     """Return the grids for a placed pair and the ``ratio`` that a model needs.
 
-    ``shift`` is how far, in PAN pixels to the right and down, the PAN's content lies from where the MS
-    puts it; ``names`` are those of MS and PAN in messages. Raises InputError without common ground.
+    ``shift`` is how far, in PAN pixels to the right and down, the PAN's content lies from where the
+    MS puts it; ``names`` are those of MS and PAN in messages. Raises InputError without common
+    ground.
     """
     pan = pair.pan.translate(-shift[0], -shift[1])
     common = _common_window(pair, pan, names)
@@ -128,17 +128,20 @@ def _place_without_crs(ms: Raster, pan: Raster) -> PlacedPair:
     scale = Affine.scale(pan.grid.width / ms.grid.width, pan.grid.height / ms.grid.height)
     grid = Grid(None, pan.grid.transform @ scale, ms.grid.width, ms.grid.height)
     note = (
-        "Neither raster has a CRS: both are taken to cover the same ground, corner to corner, and the "
-        "map is in pixel coordinates."
+        "Neither raster has a CRS: both are taken to cover the same ground, corner to corner, and "
+        "the map is in pixel coordinates."
     )
     return PlacedPair(grid, pan.grid, None, (Message(note, "warning"),))
 
 
 def _common_window(pair: PlacedPair, pan: Grid, names: tuple[str, str]) -> Window:
-    """Return the PAN pixels whose centers lie within the MS raster's bounding box on the PAN grid."""
+    """Return the PAN pixels with centers in the bounding box of the MS raster on the PAN grid."""
     cols, rows = _border_on_pan(pair, pan)
     if not (np.isfinite(cols).all() and np.isfinite(rows).all()):
-        return pan.window  # the MS reaches beyond the PAN's projection; validity decides by pixel
+        # The MS reaches beyond the PAN's projection: no box, and validity decides by the pixel.
+        if not _any_pan_in_ms(pair, pan):
+            raise _no_overlap(pair, names)
+        return pan.window
     left, top = (math.ceil(v.min() - 0.5 - EDGE_TOLERANCE_PX) for v in (cols, rows))
     right, bottom = (math.ceil(v.max() - 0.5 - EDGE_TOLERANCE_PX) for v in (cols, rows))
     left, top = max(left, 0), max(top, 0)
@@ -148,21 +151,38 @@ def _common_window(pair: PlacedPair, pan: Grid, names: tuple[str, str]) -> Windo
     return Window(left, top, right - left, bottom - top)
 
 
-def _border_on_pan(pair: PlacedPair, pan: Grid) -> tuple[np.ndarray, np.ndarray]:  # type: ignore[type-arg]
+def _border_on_pan(pair: PlacedPair, pan: Grid) -> tuple[Floats, Floats]:
+    """Return the MS raster's border as PAN columns and rows; infinite where that has no meaning."""
     side = np.linspace(0, 1, _BORDER_POINTS)
     zero, one = np.zeros_like(side), np.ones_like(side)
     cols = np.concatenate([side, side, zero, one]) * pair.ms.width
     rows = np.concatenate([zero, one, side, side]) * pair.ms.height
-    t = pair.ms.transform
-    xs, ys = t.a * cols + t.b * rows + t.c, t.d * cols + t.e * rows + t.f
+    xs, ys = _apply(pair.ms.transform, cols, rows)
     if pair.transformer is not None:
-        xs, ys = pair.transformer.transform(xs, ys, direction="INVERSE")
-    t = ~pan.transform
+        there = pair.transformer.transform(xs, ys, direction="INVERSE")
+        back = _apply(~pair.ms.transform, *pair.transformer.transform(*there))
+        with np.errstate(invalid="ignore"):
+            lost = ~(np.hypot(back[0] - cols, back[1] - rows) < 0.5)
+        xs, ys = (np.where(lost, np.inf, values) for values in there)
+    with np.errstate(invalid="ignore"):
+        return _apply(~pan.transform, xs, ys)
+
+
+def _any_pan_in_ms(pair: PlacedPair, pan: Grid) -> bool:
+    side = np.linspace(0, 1, _BORDER_POINTS)
+    to_ms = PixelMap(pan, pair.ms, pair.transformer)
+    cols, rows = to_ms(*np.meshgrid(side * pan.width, side * pan.height))
+    inside = (cols >= 0) & (cols < pair.ms.width) & (rows >= 0) & (rows < pair.ms.height)
+    return bool(inside.any())
+
+
+def _apply(transform: Affine, xs: Floats, ys: Floats) -> tuple[Floats, Floats]:
+    t = transform
     return t.a * xs + t.b * ys + t.c, t.d * xs + t.e * ys + t.f
 
 
 def _exact_offset(pan: Grid, ms: Grid, ratio: int) -> tuple[int, int] | None:
-    """Return the PAN position of the MS grid's corner where MS pixels are whole blocks of PAN pixels."""
+    """Return the PAN position of the MS grid's corner if MS pixels are whole blocks of PAN's."""
     t = ~pan.transform @ ms.transform
     col, row = round(t.c), round(t.f)
     ideal = Affine(ratio, 0, col, 0, ratio, row)
@@ -201,8 +221,8 @@ def _why(pair: PlacedPair, pan: Grid, ratio: int) -> str:
 
 def _no_overlap(pair: PlacedPair, names: tuple[str, str]) -> InputError:
     return InputError(
-        f"`{names[0]}` and `{names[1]}` have no ground in common: the MS covers {extent_text(pair.ms)} "
-        f"and the PAN {extent_text(pair.pan)}.",
+        f"`{names[0]}` and `{names[1]}` have no ground in common: the MS covers "
+        f"{extent_text(pair.ms)} and the PAN {extent_text(pair.pan)}.",
         "no-overlap",
         "Choose an MS and a PAN of the same place, and check that both have the right CRS.",
     )
@@ -220,4 +240,4 @@ def _crs_name(grid: Grid) -> str:
     if grid.crs is None:
         return "no CRS"
     code = grid.crs.to_epsg()
-    return f"EPSG:{code}" if code else ProjCRS.from_user_input(grid.crs).name
+    return f"EPSG:{code}" if code else CRS.from_user_input(grid.crs).name

@@ -8,10 +8,13 @@ from dataclasses import dataclass
 from .align import PlacedPair
 from .errors import InputError
 from .events import Message
+from .grid import Grid
 from .raster import Raster
 
 RATIO_TOLERANCE = 1.5
 """A pair runs where its ratio is within this factor of the model's."""
+
+_SWAPPED = 0.95
 
 _ROLE_WORDS = {
     "coastal": ("coastal", "aerosol"),
@@ -30,8 +33,8 @@ _ROLE_WORDS = {
 class PairNeeds:
     """What a run needs: ``ratio`` and ``bands`` are None where anything goes.
 
-    ``model`` names who needs it in messages; ``band_roles`` are the MS bands' roles in order, such as
-    blue, green, red, nir.
+    ``model`` names who needs it in messages; ``band_roles`` are the MS bands' roles in order, such
+    as blue, green, red, nir.
     """
 
     model: str = ""
@@ -93,24 +96,25 @@ def require_bands(ms: Raster, needs: PairNeeds) -> None:
 def require_ratio(pair: PlacedPair, needs: PairNeeds) -> tuple[int, tuple[Message, ...]]:
     """Return the ratio to work with; raises InputError where it is too far from the pair's own."""
     found = pair.ratio
-    sizes = f"The MS pixel is {_size(pair.ms.gsd_m, pair)} and the PAN pixel {_size(pair.pan.gsd_m, pair)}"
-    if found < 1 / 1.05:
+    sizes = f"The MS pixel is {_size(pair.ms, pair)} and the PAN pixel {_size(pair.pan, pair)}"
+    ratio = needs.ratio or max(1, round(found))
+    if found < _SWAPPED and needs.ratio != 1:
         raise InputError(
             f"{sizes}: the MS is finer than the PAN.",
             "swapped",
             "MS and PAN are probably swapped: give the multispectral raster first.",
         )
-    ratio = needs.ratio or max(1, round(found))
-    if not ratio / RATIO_TOLERANCE <= found <= ratio * RATIO_TOLERANCE:
+    low, high = ratio / RATIO_TOLERANCE, ratio * RATIO_TOLERANCE
+    if not low <= found <= high:
         raise InputError(
             f"{sizes}, a ratio of {found:.2f}; {needs.who} needs {ratio}.",
             "ratio",
-            f"Choose a model for a ratio near {found:.1f}, or resample one raster so that the ratio "
-            f"is between {ratio / RATIO_TOLERANCE:.2g} and {ratio * RATIO_TOLERANCE:.2g}.",
+            f"Choose a model for a ratio near {found:.1f}, or resample one of the rasters: ratios "
+            f"from {low:.2f} to {high:.2f} run.",
         )
     if abs(found - ratio) <= 0.01 * ratio:
         return ratio, ()
-    note = f"{sizes}, a ratio of {found:.2f}; {needs.who} works at {ratio}, so the MS is resampled."
+    note = f"{sizes}, a ratio of {found:.2f}; {needs.who} works at {ratio}."
     return ratio, (Message(note),)
 
 
@@ -140,6 +144,6 @@ def _count(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
-def _size(gsd: float, pair: PlacedPair) -> str:
+def _size(grid: Grid, pair: PlacedPair) -> str:
     unit = "m" if pair.pan.crs is not None else "units"
-    return f"{gsd:.2f} {unit}"
+    return f"{grid.gsd_m:.2f} {unit}"

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
-import warnings
-from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import PurePath
@@ -13,25 +10,22 @@ from types import TracebackType
 from typing import Any
 
 import numpy as np
-import rasterio
 from affine import Affine
 from numpy.typing import NDArray
 from rasterio.enums import ColorInterp, MaskFlags
-from rasterio.errors import NotGeoreferencedWarning, RasterioIOError
+from rasterio.errors import RasterioIOError
 from rasterio.windows import Window as FileWindow
 
 from .errors import InputError
 from .grid import Grid, Window
-
-GDAL_CACHE_MB = 128
-"""Cap of GDAL's block cache; its default is 5 % of the memory, which grows with the machine."""
+from .raster_files import file_name, label, no_bands, open_datasets, require_same_grid
 
 _TYPES = {"uint8", "int8", "uint16", "int16", "uint32", "int32", "float16", "float32", "float64"}
 
 
 @dataclass(frozen=True)
 class BandSource:
-    """One data band of a file: ``index`` counts from 1, ``nodata`` is None where none is declared."""
+    """One data band of a file; ``index`` counts from 1, ``nodata`` is None if none is declared."""
 
     dataset: Any
     index: int
@@ -45,8 +39,8 @@ class BandSource:
 class Raster:
     """A scene of one or more bands on one grid; use it as a context manager, in one thread.
 
-    Rows are flipped where a file's rows run north (columns where they run west), so that ``grid`` is
-    north-up whenever it is not rotated, and every window is on that grid.
+    Rows are flipped where a file's rows run north (columns where they run west), so that ``grid``
+    is north-up whenever it is not rotated, and every window is on that grid.
     """
 
     def __init__(
@@ -54,7 +48,7 @@ class Raster:
     ) -> None:
         first = bands[0].dataset
         self.spec = spec
-        self.label = _label(spec, len({id(band.dataset) for band in bands}))
+        self.label = label(spec, len({id(band.dataset) for band in bands}))
         self.bands = tuple(bands)
         self.is_georeferenced = first.transform != Affine.identity()
         self._alphas = alphas
@@ -63,7 +57,14 @@ class Raster:
         t = first.transform
         straight = t.b == 0 and t.d == 0 and self.is_georeferenced
         self._flip_rows, self._flip_cols = straight and t.e > 0, straight and t.a < 0
-        self.grid = Grid(first.crs, self._unflipped(t), first.width, first.height)
+        try:
+            self.grid = Grid(first.crs, self._unflipped(t), first.width, first.height)
+        except ValueError as error:
+            raise InputError(
+                f"`{self.label}` has a geotransform that cannot be used: {error}.",
+                "transform",
+                "Repair its georeference, for example with gdal_edit.py -a_ullr.",
+            ) from error
 
     @classmethod
     def open(cls, spec: str, *, alpha_as_band: bool = False) -> Raster:
@@ -72,11 +73,10 @@ class Raster:
         An alpha band says which pixels are usable and is no data band, unless ``alpha_as_band``.
         Raises InputError for what cannot be opened or has a data type that cannot be used.
         """
-        prepare_gdal()
         with ExitStack() as stack:
-            datasets = [stack.enter_context(dataset) for dataset in _open_all(spec)]
+            datasets = [stack.enter_context(dataset) for dataset in open_datasets(spec)]
             for dataset in datasets[1:]:
-                _require_same_grid(datasets[0], dataset)
+                require_same_grid(datasets[0], dataset)
             alphas = [] if alpha_as_band else [a for d in datasets for a in _alphas(d)]
             skipped = {(id(dataset), index) for dataset, index in alphas}
             bands = [
@@ -86,12 +86,10 @@ class Raster:
                 if (id(dataset), index) not in skipped
             ]
             if not bands:
-                raise InputError(
-                    f"`{_file_name(spec)}` has an alpha band only.",
-                    "no-bands",
-                    "Choose a raster with image bands.",
-                )
-            return cls(spec, bands, alphas, stack.pop_all())
+                raise no_bands(spec, datasets)
+            raster = cls(spec, bands, alphas, stack)
+            raster._stack = stack.pop_all()
+            return raster
 
     @property
     def count(self) -> int:
@@ -128,9 +126,20 @@ class Raster:
         A pixel is valid where every data band has a finite value that is not nodata and no mask or
         alpha band hides it. DN of invalid pixels is 0.
         """
-        file_window = self._file_window(window)
-        dn = np.empty((self.count, *window.shape), np.float32)
-        valid = np.ones(window.shape, np.bool_)
+        try:
+            return self._read(self._file_window(window), window.shape)
+        except RasterioIOError as error:
+            raise InputError(
+                f"`{self.label}` cannot be read: {error}.",
+                "unreadable",
+                "The file is damaged or was not copied completely; fetch it again.",
+            ) from error
+
+    def _read(
+        self, file_window: FileWindow, shape: tuple[int, int]
+    ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        dn = np.empty((self.count, *shape), np.float32)
+        valid = np.ones(shape, np.bool_)
         for out, band in zip(dn, self.bands, strict=True):
             values = band.dataset.read(band.index, window=file_window)
             valid &= _usable(values, band.nodata)
@@ -177,72 +186,6 @@ class Raster:
         return FileWindow(col, row, window.width, window.height)
 
 
-def prepare_gdal() -> None:
-    """Cap GDAL's block cache, unless the user set it, and drop its remark on missing georeference."""
-    os.environ.setdefault("GDAL_CACHEMAX", str(GDAL_CACHE_MB))
-    warnings.filterwarnings("ignore", category=NotGeoreferencedWarning)
-
-
-def _open_all(spec: str) -> Iterator[Any]:
-    """Yield the datasets that ``spec`` names: itself if it opens, else its parts at commas."""
-    whole = _try_open(spec)
-    if whole is not None:
-        yield whole
-        return
-    parts = _split(spec)
-    for part in parts:
-        dataset = _try_open(part) if len(parts) > 1 else None
-        if dataset is None:
-            raise _cannot_open(part)
-        yield dataset
-
-
-def _try_open(name: str) -> Any:
-    try:
-        return rasterio.open(name)
-    except (RasterioIOError, ValueError, TypeError):
-        return None
-
-
-def _split(spec: str) -> list[str]:
-    """Split at commas, but never inside the longest part that is the name of an existing file."""
-    pieces = spec.split(",")
-    parts, start = [], 0
-    while start < len(pieces):
-        for end in range(len(pieces), start, -1):
-            part = ",".join(pieces[start:end]).strip()
-            if end == start + 1 or os.path.exists(part):
-                parts.append(part)
-                start = end
-                break
-    return [part for part in parts if part] or [spec]
-
-
-def _cannot_open(name: str) -> InputError:
-    if os.path.exists(name) or name.startswith("/vsi") or ":" in name[2:]:
-        return InputError(
-            f"`{_file_name(name)}` is not a raster that GDAL can read.",
-            "not-a-raster",
-            "Choose a raster such as a GeoTIFF or a VRT.",
-        )
-    return InputError(
-        f"There is no file `{name}`.", "missing-file", "Check the path, or choose another file."
-    )
-
-
-def _require_same_grid(first: Any, other: Any) -> None:
-    same = first.shape == other.shape and first.crs == other.crs
-    if same and first.transform.almost_equals(other.transform, precision=1e-6):
-        return
-    raise InputError(
-        f"`{_file_name(first.name)}` ({first.width} × {first.height} pixels) and "
-        f"`{_file_name(other.name)}` ({other.width} × {other.height} pixels) are not on one grid; "
-        "the bands of a raster need the same size, position and CRS.",
-        "band-grids",
-        "Give bands of one resolution only, or bring them to one grid first (gdalwarp -tr).",
-    )
-
-
 def _alphas(dataset: Any) -> list[tuple[Any, int]]:
     return [
         (dataset, index)
@@ -255,7 +198,7 @@ def _band(dataset: Any, index: int, one_of_many: bool) -> BandSource:
     dtype = str(dataset.dtypes[index - 1])
     if dtype not in _TYPES:
         raise InputError(
-            f"`{_file_name(dataset.name)}` holds {dtype} values; integers of up to 32 bits or real "
+            f"`{file_name(dataset.name)}` holds {dtype} values; integers of up to 32 bits or real "
             "floating-point numbers are needed.",
             "data-type",
             "Convert it first, for example with gdal_translate -ot Float32.",
@@ -280,10 +223,10 @@ def _usable(values: NDArray[Any], nodata: float | None) -> NDArray[np.bool_]:
         return usable
     if is_real:  # declared as a double, stored with the precision of the band
         with np.errstate(over="ignore"):
-            return usable & (values != values.dtype.type(nodata))
+            return np.asarray(usable & (values != values.dtype.type(nodata)))
     if not float(nodata).is_integer():
         return usable
-    return usable & (values != int(nodata))
+    return np.asarray(usable & (values != int(nodata)))
 
 
 def _type_range(dtype: str) -> tuple[float, float]:
@@ -291,13 +234,3 @@ def _type_range(dtype: str) -> tuple[float, float]:
         return -math.inf, math.inf
     info = np.iinfo(dtype)
     return float(info.min), float(info.max)
-
-
-def _label(spec: str, files: int) -> str:
-    if files == 1:
-        return _file_name(spec)
-    return f"{_file_name(_split(spec)[0])} and {files - 1} more"
-
-
-def _file_name(name: str) -> str:
-    return PurePath(name.replace("\\", "/")).name or name

@@ -1,15 +1,16 @@
 """Resampling of a raster onto another grid, the same to the last bit whatever window is asked for.
 
-GDAL's warper chooses the scale of its kernel and its approximation of the projection per chunk, so
-its values depend on the chunks. Here every output pixel is a function of its own position alone, and
-the same exact positions decide which pixels are valid.
+GDAL's warper chooses the scale of its kernel per chunk, so its values depend on the chunks. Here
+every output pixel is a function of its own position alone, and the same exact positions decide
+which pixels are valid.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from affine import Affine
@@ -25,6 +26,7 @@ Image = NDArray[np.float32]
 EDGE_TOLERANCE_PX = 1e-6
 """A point this close to a pixel's left or upper edge lies on it, and belongs to that pixel."""
 
+_NOWHERE = -1e9
 _CUBIC_A = -0.5
 _FULL_WEIGHT = 0.5
 
@@ -54,7 +56,10 @@ class PixelMap:
         return abs(t.b) * self.target.height < 1e-9 and abs(t.d) * self.target.width < 1e-9
 
     def __call__(self, cols: Floats, rows: Floats) -> tuple[Floats, Floats]:
-        """Return source columns and rows of target points; infinite where there is no such place."""
+        """Return source columns and rows of target points; infinite where there is no such place.
+
+        Both are in pixels from the upper-left corner of their grid.
+        """
         if self.affine is not None:
             return _apply(self.affine, cols, rows)
         xs, ys = _apply(self.target.transform, cols, rows)
@@ -77,8 +82,8 @@ class Resampler:
 
     Values: cubic convolution (Keys 1981, doi:10.1109/TASSP.1981.1163711, a = -1/2), widened where
     the target's pixels are larger, over valid source pixels only (weights normalized to sum 1).
-    Valid: a sub-pixel, ``ratio`` × ``ratio`` in each target pixel, is valid exactly where the source
-    pixel that contains its center is.
+    Valid: a sub-pixel, ``ratio`` × ``ratio`` in each target pixel, is valid exactly where the
+    source pixel that contains its center is; a center on an edge belongs to the right or lower one.
     """
 
     raster: Raster
@@ -95,15 +100,15 @@ class Resampler:
         source, dn, usable = block
         masked = np.concatenate([dn, usable[np.newaxis].astype(np.float32)])
         cols, rows = cols - source.col, rows - source.row
-        values = self._convolve(masked, cols, rows, _cubic)
+        values: NDArray[Any] = self._convolve(masked, cols, rows, _cubic)
         thin = values[-1] <= _FULL_WEIGHT
         if thin.any():  # beside invalid pixels: positive weights, as wide, whatever is valid there
             values = np.where(thin, self._convolve(masked, cols, rows, _tent), values)
         low, high = self.raster.dn_range
         weight = values[-1]
         shares = values[:-1] / np.where(weight > 0, weight, 1)
-        shares = np.where(weight > 0, np.clip(shares, low, high), 0).astype(np.float32)
-        return shares, self._valid(window, source, usable)
+        shares = np.where(weight > 0, np.clip(shares, low, high), 0)
+        return shares.astype(np.float32, copy=False), self._valid(window, source, usable)
 
     def _positions(self, window: Window, split: int) -> tuple[Floats, Floats]:
         """Source positions of (sub-)pixel centers: (1, w) and (h, 1) if separable, else (h, w)."""
@@ -173,17 +178,18 @@ class _Taps:
         self, centers: Floats, radius: float, size: int, kernel: Callable[[Floats], Floats]
     ) -> None:
         finite = np.isfinite(centers)
-        self._centers = np.where(finite, centers, -1e9)
+        self._centers: Floats = np.where(finite, centers, _NOWHERE)
         self._first = np.floor(self._centers - 0.5 - radius).astype(np.int64) + 1
         self._count = math.ceil(2 * radius)
         self._radius, self._size, self._kernel = radius, size, kernel
 
-    def __iter__(self):  # type: ignore[no-untyped-def]
+    def __iter__(self) -> Iterator[tuple[NDArray[np.int64], Image]]:
         for tap in range(self._count):
             index = self._first + tap
             offset = (index + 0.5 - self._centers) * (2 / self._radius)
-            weight = self._kernel(offset)
-            weight = np.where((index >= 0) & (index < self._size), weight, 0.0)
+            weight: Floats = np.where(
+                (index >= 0) & (index < self._size), self._kernel(offset), 0.0
+            )
             yield np.clip(index, 0, self._size - 1), weight.astype(np.float32)
 
 
@@ -192,11 +198,12 @@ def _cubic(offset: Floats) -> Floats:
     d, a = np.abs(offset), _CUBIC_A
     inner = ((a + 2) * d - (a + 3)) * d * d + 1
     outer = ((a * d - 5 * a) * d + 8 * a) * d - 4 * a
-    return np.where(d <= 1, inner, np.where(d < 2, outer, 0.0))
+    return np.asarray(np.where(d <= 1, inner, np.where(d < 2, outer, 0.0)))
 
 
 def _tent(offset: Floats) -> Floats:
-    return np.maximum(0.0, 2 - np.abs(offset))
+    """A triangle as wide as the cubic kernel, positive inside."""
+    return np.asarray(np.maximum(0.0, 2 - np.abs(offset)))
 
 
 def _apply(transform: Affine, xs: Floats, ys: Floats) -> tuple[Floats, Floats]:
@@ -209,8 +216,8 @@ def _span(centers: Floats, radius: float, size: int) -> tuple[int, int]:
     finite = centers[np.isfinite(centers)]
     if finite.size == 0:
         return 0, 0
-    low = math.floor(max(-1e9, finite.min()) - radius - 1)
-    high = math.ceil(min(1e9, finite.max()) + radius + 1)
+    low = math.floor(max(_NOWHERE, finite.min()) - radius - 1)
+    high = math.ceil(min(-_NOWHERE, finite.max()) + radius + 1)
     return max(0, low), min(size, high)
 
 
@@ -218,7 +225,7 @@ def _containing(
     positions: Floats, origin: int, size: int
 ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     """Return indices of the pixels that contain the positions, and where those exist."""
-    safe = np.where(np.isfinite(positions), positions, -1e9)
+    safe = np.where(np.isfinite(positions), positions, _NOWHERE)
     index = np.floor(safe + EDGE_TOLERANCE_PX).astype(np.int64) - origin
     exists = (index >= 0) & (index < size)
     return np.clip(index, 0, size - 1), exists

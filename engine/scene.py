@@ -11,17 +11,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .align import Alignment, align, place
+from .errors import InputError
 from .events import Message
 from .grid import Grid, Window
 from .pair_needs import PairNeeds, require_fit, require_pan
+from .pan_shift import Shift, decide_shift, fixed_shift, shift_text
 from .raster import Raster
+from .registration import Patch, Registration, estimate_shift, registration_windows
 from .resample import Resampler
 
 __all__ = ["AlignedRaster", "PairNeeds", "ScenePair", "SceneSample", "TileData"]
 
 Image = NDArray[np.float32]
 Mask = NDArray[np.bool_]
-Shift = tuple[float, float]
 
 _STRIPS = 64
 _STRIP_ROWS = 4
@@ -33,8 +35,8 @@ class TileData:
 
     The masks are (r·h, r·w). ``ms_valid`` and ``pan_valid`` say where the content is usable; beyond
     the scene's border both describe the reflected content. ``valid`` is True where the map has a
-    class: PAN pixels of ``map_window`` where both are usable. DN of invalid pixels is 0; an MS pixel
-    keeps its DN where at least one of its PAN pixels is valid.
+    class: PAN pixels of ``map_window`` where both are usable. DN of invalid pixels is 0; an MS
+    pixel keeps its DN where at least one of its PAN pixels is valid.
     """
 
     ms: Image
@@ -46,7 +48,7 @@ class TileData:
 
 @dataclass(frozen=True)
 class SceneSample:
-    """Valid pixels from all over a scene: ``ms`` (C, n) and the PAN pixels of each, ``pan`` (r·r, n)."""
+    """Valid pixels from all over a scene: ``ms`` (C, n) and each one's PAN pixels (r·r, n)."""
 
     ms: Image
     pan: Image
@@ -63,9 +65,9 @@ class AlignedRaster:
 class ScenePair:
     """MS and PAN over their common extent; use it as a context manager, in one thread.
 
-    ``pan.grid == ms.grid.refine(ratio)``. The map to write is ``map_window`` of ``pan.grid``; around it
-    lie less than ``ratio`` rows and columns that fill up whole MS pixels. ``shift`` is the correction
-    applied, in PAN pixels; ``notes`` says what was decided and why.
+    ``pan.grid == ms.grid.refine(ratio)``. The map to write is ``map_window`` of ``pan.grid``;
+    around it lie less than ``ratio`` rows and columns that fill up whole MS pixels. ``shift`` is
+    the displacement corrected, in PAN pixels; ``notes`` says what was decided and why.
     """
 
     def __init__(
@@ -98,9 +100,11 @@ class ScenePair:
     ) -> ScenePair:
         """Open a pair for a model that needs ``ratio`` and ``band_count``, or all of ``needs``.
 
-        Without a ratio the nearest whole number to the pair's own is taken. ``pan_shift`` is how far,
-        in PAN pixels to the right and down, the PAN's content lies from where the MS puts it: a pair
-        of numbers, "none", or "auto" to measure it. Raises InputError for a pair that cannot be used.
+        Without a ratio the nearest whole number to the pair's own is taken. ``pan_shift`` is how
+        far, in PAN pixels to the right and down, the PAN's content lies from where the MS puts it:
+        a pair of numbers, "none", or "auto" to measure it. The MS is the reference for positions:
+        the PAN's geotransform is moved back by that much. Raises InputError for a pair that cannot
+        be used.
         """
         needs = needs or PairNeeds(ratio=ratio, band_count=band_count)
         pan_raster = Raster.open(pan)
@@ -125,8 +129,8 @@ class ScenePair:
     def read(self, window: Window) -> TileData:
         """Return the pixels of a window on ``ms.grid``, which may reach beyond the scene.
 
-        Beyond the border each image is reflected about the center of its outermost pixel, as often as
-        it takes; what is read of a place never depends on the window.
+        Beyond the border each image is reflected about the center of its outermost pixel, as often
+        as it takes; what is read of a place never depends on the window.
         """
         grid = self.ms.grid
         cols = _reflect(np.arange(window.col, window.right), grid.width)
@@ -142,14 +146,26 @@ class ScenePair:
     def sample(self, max_pixels: int = 500_000) -> SceneSample:
         """Return at most ``max_pixels`` valid MS pixels on a lattice over the whole scene.
 
-        The lattice is the same at every call: all rows of a small scene, otherwise 64 strips of four
-        rows, and every n-th column of them. Only whole blocks of valid pixels count.
+        The lattice is the same at every call: all rows of a small scene, otherwise 64 strips of
+        four rows, and every n-th column of them. Only MS pixels whose PAN pixels are all valid
+        count. Raises InputError where there are none.
         """
         parts = [self._sample_strip(strip, max_pixels) for strip in _strips(self.ms.grid)]
-        return SceneSample(
-            np.concatenate([ms for ms, _ in parts], axis=1),
-            np.concatenate([pan for _, pan in parts], axis=1),
-        )
+        ms = np.concatenate([ms for ms, _ in parts], axis=1)
+        if ms.shape[1] == 0:
+            names = f"`{self.ms.raster.label}` and `{self.pan.raster.label}`"
+            raise InputError(
+                f"No pixel is valid in both {names}.",
+                "no-valid-pixels",
+                "Check the nodata values and masks of both rasters.",
+            )
+        return SceneSample(ms, np.concatenate([pan for _, pan in parts], axis=1))
+
+    def measure_shift(self) -> Registration:
+        """Measure how far the PAN's content still lies from where the MS puts it."""
+        tiles = (self.read(window) for window in registration_windows(self.ms.grid))
+        patches = (Patch(tile.ms, tile.pan[0], tile.valid) for tile in tiles)
+        return estimate_shift(patches, self.ratio)
 
     def close(self) -> None:
         """Close the files."""
@@ -204,7 +220,8 @@ class ScenePair:
         rows = min(self.ms.grid.height, _STRIPS * _STRIP_ROWS)
         step = max(1, math.ceil(rows * self.ms.grid.width / max_pixels))
         tile = self.read(strip)
-        whole: Mask = _blocks(tile.valid, self.ratio).all(axis=(1, 3))[:, step // 2 :: step]
+        usable = tile.ms_valid & tile.pan_valid
+        whole: Mask = _blocks(usable, self.ratio).all(axis=(1, 3))[:, step // 2 :: step]
         pan = _blocks(tile.pan[0], self.ratio).transpose(1, 3, 0, 2)[..., step // 2 :: step]
         return (
             tile.ms[:, :, step // 2 :: step][:, whole],
@@ -225,11 +242,21 @@ def _open_ms(spec: str, needs: PairNeeds) -> tuple[Raster, tuple[Message, ...]]:
 def _pair(
     ms: Raster, pan: Raster, needs: PairNeeds, pan_shift: str | Shift, notes: tuple[Message, ...]
 ) -> ScenePair:
+    fixed = fixed_shift(pan_shift)
     placed = place(ms, pan)
     ratio, more = require_fit(ms, placed, needs)
-    shift = (0.0, 0.0) if isinstance(pan_shift, str) else pan_shift
-    alignment = align(placed, ratio, shift, (ms.label, pan.label))
-    return ScenePair(ms, pan, alignment, shift, (*notes, *more))
+    names = (ms.label, pan.label)
+    if fixed is None:
+        nominal = align(placed, ratio, (0.0, 0.0), names)
+        found = ScenePair(ms, pan, nominal, (0.0, 0.0)).measure_shift()
+        fixed, note = decide_shift(found, is_exact=nominal.ms_origin is not None)
+        more = (*more, note)
+    elif fixed != (0.0, 0.0):
+        more = (
+            *more,
+            Message(f"The PAN is moved back by {shift_text(fixed)} PAN pixels, as asked."),
+        )
+    return ScenePair(ms, pan, align(placed, ratio, fixed, names), fixed, (*notes, *more))
 
 
 def _reflect(index: NDArray[np.int64], size: int) -> NDArray[np.int64]:
