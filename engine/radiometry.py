@@ -1,0 +1,128 @@
+"""How digital numbers become network input, so that one model carries from sensor to sensor.
+
+A sensor's DN differ from surface reflectance by an offset and a gain: the encoding's zero, haze and
+the sun. ``dark-object`` takes them from the scene itself: the darkest pixels of each visible band give
+that band's haze, the darkest pixels of the band with the longest wavelength, where haze is negligible,
+the zero of all infrared bands; one gain for all bands, from the infrared, keeps their ratios. Clouds,
+large lakes and bare scenes move these less than they move a stretch of every band.
+(Dark-object subtraction: Chavez 1988, doi:10.1016/0034-4257(88)90019-3.)
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from .errors import ModelError
+
+KIND = "dark-object"
+_KEYS = {
+    "kind", "dark_percentile", "bright_percentile", "infrared", "zero_from", "limits"
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Radiometry:
+    """Input = clip((DN − offset) · scale, limits), the same for every pixel of a scene."""
+
+    ms_offset: tuple[float, ...]
+    ms_scale: tuple[float, ...]
+    pan_offset: float
+    pan_scale: float
+    limits: tuple[float, float]
+
+    def apply(
+        self, ms: Tensor, pan: Tensor, ms_valid: Tensor, pan_valid: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Return network input for DN ms (B, C, h, w) and pan (B, 1, r·h, r·w).
+
+        The masks are (B, 1, r·h, r·w). An MS pixel counts as valid where one of its PAN pixels is;
+        invalid pixels become 0.
+        """
+        ratio = pan.shape[-1] // ms.shape[-1]
+        ms_known = F.max_pool2d(ms_valid.to(ms.dtype), ratio) > 0  # (B, 1, h, w)
+        return (
+            self._scaled(ms, self.ms_offset, self.ms_scale).where(ms_known, 0.0),
+            self._scaled(pan, (self.pan_offset,), (self.pan_scale,)).where(pan_valid.bool(), 0.0),
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the numbers as plain JSON values, for a run's manifest."""
+        return {
+            "kind": KIND,
+            "ms_offset": list(self.ms_offset),
+            "ms_scale": list(self.ms_scale),
+            "pan_offset": self.pan_offset,
+            "pan_scale": self.pan_scale,
+            "limits": list(self.limits),
+        }
+
+    def _scaled(self, dn: Tensor, offset: tuple[float, ...], scale: tuple[float, ...]) -> Tensor:
+        shape = (1, -1, 1, 1)
+        offsets = torch.tensor(offset, dtype=dn.dtype, device=dn.device).reshape(shape)
+        scales = torch.tensor(scale, dtype=dn.dtype, device=dn.device).reshape(shape)
+        return ((dn - offsets) * scales).clamp(*self.limits)
+
+
+def fit_radiometry(
+    spec: dict[str, Any], ms: NDArray[np.float32], pan: NDArray[np.float32]
+) -> Radiometry:
+    """Return the radiometry of a scene from valid pixels, ms (C, n) and pan (r·r, n), as DN.
+
+    ``spec`` is the card's: ``kind`` and, optionally, ``dark_percentile``, ``bright_percentile``,
+    ``infrared`` (indices of the bands that share one zero and give the gain; default the last three),
+    ``zero_from`` (index of the band that gives that zero; default the last), ``limits`` (default
+    −1…6). A scene without pixels or contrast gets offset 0 or gain 1. Raises ModelError for a spec
+    that this version does not know.
+    """
+    _check(spec)
+    bands = ms.shape[0]
+    infrared = [int(i) for i in spec.get("infrared", range(bands)[-3:])]
+    zero_from = int(spec.get("zero_from", bands - 1))
+    if not infrared or not all(0 <= i < bands for i in [*infrared, zero_from]):
+        raise ModelError(
+            f"The model's radiometry names the bands {[*infrared, zero_from]}; there are {bands}.",
+            "radiometry",
+        )
+    dark_at = float(spec.get("dark_percentile", 0.5))
+    bright_at = float(spec.get("bright_percentile", 90.0))
+    dark, bright = _levels(ms, dark_at), _levels(ms, bright_at)
+    dark[infrared] = dark[zero_from]
+    scale = _inverse(float(np.mean(bright[infrared] - dark[infrared])))
+    pan_dark, pan_bright = (_levels(pan.reshape(1, -1), q)[0] for q in (dark_at, bright_at))
+    low, high = spec.get("limits", (-1.0, 6.0))
+    return Radiometry(
+        ms_offset=tuple(float(v) for v in dark),
+        ms_scale=(scale,) * bands,
+        pan_offset=float(pan_dark),
+        pan_scale=_inverse(float(pan_bright - pan_dark)),
+        limits=(float(low), float(high)),
+    )
+
+
+def _check(spec: dict[str, Any]) -> None:
+    unknown = sorted(set(spec) - _KEYS)
+    if spec.get("kind") != KIND or unknown:
+        raise ModelError(
+            f"The model's radiometry is {spec.get('kind')!r} with the keys {sorted(spec)}; this "
+            f"version knows {KIND!r} with {sorted(_KEYS)}.",
+            "radiometry",
+            "Update Panloom, or use another model.",
+        )
+
+
+def _levels(dn: NDArray[np.float32], percentile: float) -> NDArray[np.float64]:
+    """Return the percentile of each row of dn (C, n), 0 where there is no pixel."""
+    if dn.shape[1] == 0:
+        return np.zeros(dn.shape[0])
+    return np.asarray(np.percentile(dn.astype(np.float64), percentile, axis=1))
+
+
+def _inverse(span: float) -> float:
+    return 1.0 / span if np.isfinite(span) and span > 0 else 1.0

@@ -1,0 +1,81 @@
+"""Operations whose rounding does not depend on the shape of the patch.
+
+oneDNN chooses a convolution kernel by the whole shape of its input, and for few channels the choices
+add in different orders: the same pixel then gets other last bits in another tile. With channels-last
+memory and channel counts that are multiples of 16 every choice adds in the same order (a test measures
+it). The classes here bring every convolution into that form. Vectorized transcendental functions round
+the few remaining elements of an array differently; ``sigmoid`` hides that in double precision.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+BLOCK = 16
+
+
+class BlockConv2d(nn.Conv2d):
+    """A convolution without groups, its channels filled up with zeros to multiples of 16."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Return (B, out_channels, h', w') for input (B, in_channels, h, w)."""
+        weight, bias = pad_kernel(self.weight, self.bias)
+        filled = fill_channels(input, weight.shape[1])
+        out = F.conv2d(filled, weight, bias, self.stride, self.padding, self.dilation)
+        return out[:, : self.out_channels]
+
+
+class StencilConv2d(nn.Conv2d):
+    """A 3×3 convolution of one to a few channels: its nine taps as channels of a 1×1 convolution."""
+
+    def __init__(self, in_channels: int, out_channels: int, stride: int = 1) -> None:
+        super().__init__(in_channels, out_channels, 3, stride=stride, padding=1)
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Return (B, out_channels, ⌈h/stride⌉, ⌈w/stride⌉) for input (B, in_channels, h, w)."""
+        step = self.stride[0]
+        height, width = input.shape[-2:]
+        padded = F.pad(input, (1, 1, 1, 1))
+        taps = torch.cat(
+            [
+                padded[:, :, dy : dy + height : step, dx : dx + width : step]
+                for dy in range(3)
+                for dx in range(3)
+            ],
+            dim=1,
+        )  # (B, 9·in_channels, h', w'), tap by tap
+        flat = self.weight.permute(0, 2, 3, 1).reshape(self.out_channels, -1, 1, 1)
+        weight, bias = pad_kernel(flat, self.bias)
+        return F.conv2d(fill_channels(taps, weight.shape[1]), weight, bias)[:, : self.out_channels]
+
+
+def pad_kernel(weight: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor | None]:
+    """Return weight (O, I, k, k) and bias (O) with O and I raised to multiples of 16 by zeros."""
+    out, into = -weight.shape[0] % BLOCK, -weight.shape[1] % BLOCK
+    weight = F.pad(weight, (0, 0, 0, 0, 0, into, 0, out))
+    weight = weight.contiguous(memory_format=torch.channels_last)
+    return weight, bias if bias is None else F.pad(bias, (0, out))
+
+
+def fill_channels(x: Tensor, channels: int) -> Tensor:
+    """Return x (B, C, h, w) with zeros as further channels, channels-last in memory."""
+    if x.shape[1] < channels:
+        x = F.pad(x, (0, 0, 0, 0, 0, channels - x.shape[1]))
+    return x.contiguous(memory_format=torch.channels_last)
+
+
+def sigmoid(x: Tensor) -> Tensor:
+    """Return the logistic function, correctly rounded whatever the position in memory."""
+    return torch.sigmoid(x.double()).to(x.dtype)
+
+
+def grow_twice(x: Tensor, size: tuple[int, int]) -> Tensor:
+    """Return x (B, C, ⌈h/2⌉, ⌈w/2⌉) with every pixel doubled both ways, cropped to size (h, w)."""
+    return grow(x, 2)[..., : size[0], : size[1]]
+
+
+def grow(x: Tensor, factor: int) -> Tensor:
+    """Return x (B, C, h, w) with every pixel repeated to (B, C, factor·h, factor·w)."""
+    return F.interpolate(x, scale_factor=float(factor), mode="nearest")
