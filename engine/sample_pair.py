@@ -23,14 +23,14 @@ from .sample_scene import FloatArray, SampleScene, make_scene
 BANDS = ("blue", "green", "red", "nir", "swir1", "swir2")
 TRUTH_CLASSES = ClassScheme(
     (
-        LandClass(1, "water", "#2b6cb0"),
-        LandClass(2, "woody vegetation", "#226633"),
-        LandClass(3, "green herbaceous", "#91c854"),
-        LandClass(4, "bare or dry ground", "#dec484"),
-        LandClass(5, "built-up", "#c43e34"),
+        LandClass(1, "Water", "#3182bd"),
+        LandClass(2, "Woody vegetation", "#1b7837"),
+        LandClass(3, "Green herbaceous", "#a6d96a"),
+        LandClass(4, "Bare or dry ground", "#e0c08a"),
+        LandClass(5, "Built-up", "#d7301f"),
     )
 )
-"""Classes of the truth raster."""
+"""Classes of the truth raster, those of the model ``landsat-5class``."""
 
 _CELL_M = 7.5
 _MARGIN = 12
