@@ -39,15 +39,21 @@ def main() -> None:
     pair = write_sample_pair(FOLDER)
     print("1  A made-up Landsat pair with fields, woods, water and a town:")
     print(f"   {describe(pair.ms)} · {describe(pair.pan)}")
+    program = qgis_process()
+    how = "through QGIS (qgis_process)" if program else "by the engine alone: QGIS is not here"
+    print(f"2  Its land-cover map with the model {MODEL}, made {how}:", flush=True)
     began = time.monotonic()
-    how = classify(pair)
-    print(f"2  Its land-cover map, made {how} in {time.monotonic() - began:.0f} s")
+    if program:
+        classify_in_qgis(program, pair)
+    else:
+        classify(pair)
+    print(f"   done in {time.monotonic() - began:.0f} s")
     scheme = read_scheme(MAP)
     mapped, truth = read_both(MAP, pair.truth)
     print("3  Agreement with the truth, which is known since the landscape is made up:")
     print_agreement(mapped, truth, scheme)
     draw(pair, mapped, truth, scheme)
-    print("4  To look at:")
+    print(f"4  To look at, in {ROOT}:")
     print_files(pair)
 
 
@@ -59,28 +65,33 @@ def describe(path: Path) -> str:
         return f"{name} {file.width} × {file.height}{bands}, {file.res[0]:g} m"
 
 
-def classify(pair: SamplePair) -> str:
-    """Write the map and what belongs to it; return by what means, for a sentence."""
-    program = shutil.which("qgis_process.bin", path=SYSTEM_PATH)
-    program = program or shutil.which("qgis_process", path=SYSTEM_PATH)
-    program = program or shutil.which("qgis_process")
-    if program is None:
-        command = [sys.executable, "-m", "panloom.engine", "classify", str(pair.ms), str(pair.pan)]
-        command += [str(MAP), "--model", MODEL, "--polygons", str(POLYGONS)]
-        command += ["--confidence", str(CONFIDENCE), "--areas", str(AREAS)]
-        checked(command, env=None)
-        return "by the engine alone (QGIS is not installed here)"
+def qgis_process() -> str | None:
+    """Return QGIS's command-line program, None where QGIS is not installed."""
+    names = ("qgis_process.bin", "qgis_process")
+    found = [shutil.which(name, path=SYSTEM_PATH) for name in names]
+    return next(filter(None, [*found, shutil.which("qgis_process")]), None)
+
+
+def classify_in_qgis(program: str, pair: SamplePair) -> None:
+    """Write the map and what belongs to it through the Processing provider."""
+    parameters = {
+        "MS": pair.ms, "PAN": pair.pan, "MODEL": MODEL, "OUTPUT": MAP,
+        "POLYGONS": POLYGONS, "CONFIDENCE": CONFIDENCE, "AREAS": AREAS,
+    }  # fmt: skip
     with tempfile.TemporaryDirectory(prefix="panloom-demo-") as home:
         environment = qgis_environment(Path(home))
         checked([program, "plugins", "enable", "panloom"], environment)
-        parameters = {
-            "MS": pair.ms, "PAN": pair.pan, "MODEL": MODEL, "OUTPUT": MAP,
-            "POLYGONS": POLYGONS, "CONFIDENCE": CONFIDENCE, "AREAS": AREAS,
-        }  # fmt: skip
+        version = checked([program, "--version"], environment).split()[1].partition("-")[0]
+        print(f"   qgis_process run panloom:classify, QGIS {version}", flush=True)
         values = [f"{name}={value}" for name, value in parameters.items()]
         checked([program, "run", "panloom:classify", "--", *values], environment)
-        version = checked([program, "--version"], environment)
-    return f"by QGIS {version.split()[1]} (qgis_process run panloom:classify)"
+
+
+def classify(pair: SamplePair) -> None:
+    """Write the map and what belongs to it through the engine's command line."""
+    command = [sys.executable, "-m", "panloom.engine", "classify", str(pair.ms), str(pair.pan)]
+    command += [str(MAP), "--model", MODEL, "--polygons", str(POLYGONS)]
+    checked([*command, "--confidence", str(CONFIDENCE), "--areas", str(AREAS)], env=None)
 
 
 def qgis_environment(home: Path) -> dict[str, str]:
