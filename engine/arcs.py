@@ -1,8 +1,8 @@
 """Boundary arcs of the regions in one strip: directed pieces of outline, region on the right.
 
-A node is a corner of the pixel lattice where an outline turns, branches or crosses another. Rows run
-down, so a walk with the region on its right goes east along the region's top edge, then south, west
-and north. Directions are numbered in that order, a right turn adds 1.
+A node is a corner of the pixel lattice where an outline turns, branches or crosses another. Rows
+run down, so a walk with the region on its right goes east along the region's top edge, then south,
+west and north. Directions are numbered in that order, a right turn adds 1.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 
 from .chains import chain_positions
-from .runs import BoolArray, IntArray, Runs, ragged_positions
+from .runs import IntArray, Runs, ragged_positions
 
 EAST, SOUTH, WEST, NORTH = range(4)
 NONE = -1
@@ -24,9 +24,9 @@ class Arcs:
     """Arcs with their vertices, as columns of one table.
 
     ``region`` is on the right of the arc. ``hug`` is the arc that goes on where this one ends, NONE
-    where that is not known yet. An arc also ends where two pixels of one code meet at a corner only:
-    if ``region`` and ``rival``, the region of the other pixel, turn out to be one, it goes on with
-    ``cross``, so that no ring touches itself; otherwise with ``hug``, which keeps 4-connectivity.
+    where that is not known yet. An arc also ends where two pixels of one code meet at a corner
+    only. If ``region`` and ``rival``, the region of the other pixel, turn out to be one, it goes on
+    with ``cross``, so that no ring touches itself; else with ``hug``, which keeps 4-connectivity.
     ``size`` vertices of each arc follow each other in ``x`` and ``y`` (pixel corners), without the
     vertex at which the next arc begins.
     """
@@ -75,8 +75,8 @@ class Arcs:
 class Seam:
     """What crosses a border between strips, one entry for each lattice column (width + 1).
 
-    ``down`` is the arc that leaves southward there. ``up_hug``, ``up_cross`` and ``up_rival`` say how
-    an arc that comes northward goes on. NONE where there is nothing.
+    ``down`` is the arc that leaves southward there. ``up_hug``, ``up_cross`` and ``up_rival`` say
+    how an arc that comes northward goes on. NONE where there is nothing.
     """
 
     down: IntArray
@@ -193,7 +193,7 @@ class StripArcs:
 
 
 def strip_arcs(outlines: StripOutlines, row: int) -> StripArcs:
-    """Chain the half-edges of a strip into arcs; lattice row 0 of the strip is ``row`` of the map."""
+    """Chain the half-edges of a strip into arcs; its first lattice row is ``row`` of the map."""
     exists = ((outlines.edges[:, None] >> np.arange(4, dtype=np.uint8)) & 1).astype(bool)
     exists &= outlines.region >= 0
     half = np.flatnonzero(exists)

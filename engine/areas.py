@@ -17,7 +17,7 @@ from .strips import ClassMapReader
 
 @dataclass(frozen=True)
 class ClassArea:
-    """One row of the table: ``area_m2`` on the ellipsoid, ``share_percent`` of all classified pixels."""
+    """One row: ``area_m2`` on the ellipsoid, ``share_percent`` of the whole classified area."""
 
     class_code: int
     class_name: str

@@ -24,7 +24,8 @@ def chain_positions(following: IntArray) -> tuple[IntArray, IntArray]:
     leader = np.arange(count, dtype=np.int64)
     position = np.zeros(count, dtype=np.int64)
     items = np.arange(count, dtype=np.int64)
-    link, weight = following.astype(np.int64), np.ones(count, dtype=np.int64)
+    link: IntArray = following.astype(np.int64)
+    weight: IntArray = np.ones(count, dtype=np.int64)
     absorbed: list[tuple[IntArray, IntArray, IntArray]] = []
     while True:
         moving = (link >= 0) & (link != np.arange(len(link)))

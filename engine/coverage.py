@@ -39,10 +39,10 @@ def simplify_coverage(coverage: Coverage, tolerance: float) -> tuple[Coverage, F
     """Return the simplified coverage and, for each polygon, new area ÷ old area.
 
     Corners are removed while the triangle they form with their neighbors is smaller than
-    ``tolerance``² (Visvalingam and Whyatt 1993, doi:10.1179/000870493786962263), shared outlines once
-    for both sides. The outer border, where only nodata follows, stays as it is: the covered ground
-    does not change. For the corner of a pixel staircase the root of that area is the distance by
-    which the outline moves, so ``tolerance`` is a distance.
+    ``tolerance``² (Visvalingam and Whyatt 1993, doi:10.1179/000870493786962263), shared outlines
+    once for both sides. The outer border, where only nodata follows, stays as it is: the covered
+    ground does not change. For the corner of a pixel staircase the root of that area is the
+    distance by which the outline moves, so ``tolerance`` is a distance.
     """
     polygons = _polygons(coverage)
     before = shapely.area(polygons)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from pyproj import CRS as ProjCRS
+import pyproj
 from pyproj import Geod, Transformer
 
 from .grid import Grid
@@ -62,6 +62,14 @@ class GroundArea:
         return value
 
 
+def map_coordinates(
+    grid: Grid, col: IntArray | FloatArray, row: IntArray | FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """Return the CRS coordinates of pixel corners (any shape)."""
+    t = grid.transform
+    return t.a * col + t.b * row + t.c, t.d * col + t.e * row + t.f
+
+
 def _is_along_parallels(grid: Grid) -> bool:
     t = grid.transform
     return bool(grid.crs and grid.crs.is_geographic and t.b == 0 and t.d == 0)
@@ -72,7 +80,7 @@ def _row_areas(grid: Grid) -> FloatArray:
 
     Snyder 1987 (USGS Professional Paper 1395), equation 3-12 times the width in radians.
     """
-    crs = ProjCRS.from_user_input(grid.crs)
+    crs = pyproj.CRS.from_user_input(grid.crs)
     geod = crs.get_geod() or Geod(ellps="WGS84")
     to_radians = crs.axis_info[0].unit_conversion_factor
     t = grid.transform
@@ -90,7 +98,7 @@ def _row_areas(grid: Grid) -> FloatArray:
 def _lattice(grid: Grid) -> tuple[FloatArray, bool]:
     """Return pixel areas at every 256th pixel corner, and whether they are ellipsoidal."""
     planar = abs(grid.transform.determinant)
-    crs = ProjCRS.from_user_input(grid.crs) if grid.crs else None
+    crs = pyproj.CRS.from_user_input(grid.crs) if grid.crs else None
     geod = crs.get_geod() if crs else None
     if crs is None or geod is None or crs.geodetic_crs is None:
         factor = float(grid.crs.linear_units_factor[1]) if grid.crs else 1.0
@@ -99,7 +107,7 @@ def _lattice(grid: Grid) -> tuple[FloatArray, bool]:
     to_geodetic = Transformer.from_crs(crs, crs.geodetic_crs, always_xy=True)
     col, row = (axis.reshape(-1) for axis in np.meshgrid(cols, rows))
     ring = np.array([(-1, -1), (1, -1), (1, 1), (-1, 1)]) * (_CELL_PX / 2)
-    xs, ys = grid.transform @ (col[:, None] + ring[:, 0], row[:, None] + ring[:, 1])
+    xs, ys = map_coordinates(grid, col[:, None] + ring[:, 0], row[:, None] + ring[:, 1])
     lon, lat = to_geodetic.transform(xs, ys)
     degrees = np.degrees(crs.geodetic_crs.axis_info[0].unit_conversion_factor)
     area = (

@@ -11,7 +11,7 @@ from .arcs import NONE, Arcs, Seam, StripArcs, StripOutlines, strip_arcs
 from .chains import chain_positions
 from .ground import GroundArea
 from .rings import Rings, close_rings
-from .runs import FloatArray, IntArray, Runs, connected_roots, ragged_positions
+from .runs import FloatArray, IntArray, Runs, connected_roots, ragged_positions, summed
 from .strips import Strip
 
 _NO_CONFIDENCE = 255
@@ -22,8 +22,8 @@ class Regions:
     """4-connected regions of equal code, as columns of one table.
 
     ``area`` is in units of ``GroundArea.unit_m2``; ``confidence`` is the sum of percent over the
-    ``confident`` pixels, those that have one. All sums are whole numbers, so that they do not depend
-    on the strips they were gathered from.
+    ``confident`` pixels, those that have one. All sums are whole numbers, so they do not depend on
+    the strips they were gathered from.
     """
 
     code: IntArray
@@ -65,10 +65,10 @@ def polygonize(
 ) -> Iterator[PolygonBatch]:
     """Yield the 4-connected regions of the map as polygons, as soon as each is complete.
 
-    A vertex stands wherever an outline turns and wherever more than two regions meet, so the polygons
-    are a valid coverage (neighbors share their vertices). Neither polygons nor their vertices depend
-    on the height of the strips; only the order of the polygons does. Memory holds one strip and the
-    outlines of the regions that reach its last row.
+    A vertex stands wherever an outline turns and wherever more than two regions meet, so the
+    polygons are a valid coverage (neighbors share their vertices). Neither polygons nor their
+    vertices depend on the height of the strips; only the order of the polygons does. Memory holds
+    one strip and the outlines of the regions that reach its last row.
     """
     front = _Front(width, empty, ground)
     for strip in strips:
@@ -137,10 +137,7 @@ class _Front:
         sums = self._sums(runs, strip)
         regions = Regions(
             np.concatenate([self._regions.code, runs.code])[is_root].astype(np.int64),
-            *(
-                np.bincount(number[counted], column[counted], minlength=int(is_root.sum()))
-                for column in sums
-            ),
+            *(summed(number[counted], column[counted], int(is_root.sum())) for column in sums),
         )
         return number[known:], regions, number[:known]
 

@@ -15,7 +15,7 @@ from .coverage import Coverage, simplify_coverage
 from .errors import InputError
 from .events import Message
 from .grid import Grid
-from .ground import GroundArea
+from .ground import GroundArea, map_coordinates
 from .polygonize import PolygonBatch, Regions, polygonize
 from .progress import Meter, Report
 from .runs import FloatArray, ragged_positions
@@ -39,11 +39,11 @@ def write_polygons(
 ) -> int:
     """Write the 4-connected regions of a class map as polygons; return how many there are.
 
-    Columns: ``class_code``, ``class_name``, ``area_m2`` (on the ellipsoid), ``mean_confidence`` (mean
-    percent over the polygon's pixels that have a confidence, null where none has). Regions smaller than
-    ``mmu_m2`` square metres join a neighbor first (see ``merge_small_regions``); the raster is not
-    changed. ``simplify_m`` is the distance in metres by which outlines may move (see
-    ``simplify_coverage``).
+    Columns: ``class_code``, ``class_name``, ``area_m2`` (on the ellipsoid),
+    ``mean_confidence`` (mean percent over the polygon's pixels that have a confidence, null where
+    none has). Regions smaller than ``mmu_m2`` square metres join a neighbor first (see
+    ``merge_small_regions``); the raster is not changed. ``simplify_m`` is the distance in metres by
+    which outlines may move (see ``simplify_coverage``).
 
     Memory: a strip and the outlines of unfinished regions; with ``mmu_m2`` also a table of all
     regions and borders; with ``simplify_m`` all polygons.
@@ -90,8 +90,12 @@ def _sieved(
     strips: Iterable[Strip] = reader.strips()
     if mmu_m2 > 0:
         sieve = Sieve(reader.empty, ground, mmu_m2)
-        sieve.learn(reader.strips(), lambda strip: meter.add(strip.codes.size))
+        sieve.learn(_metered(reader.strips(), meter))
         strips = sieve.apply(strips)
+    return _metered(strips, meter)
+
+
+def _metered(strips: Iterable[Strip], meter: Meter) -> Iterator[Strip]:
     for strip in strips:
         yield strip
         meter.add(strip.codes.size)
@@ -138,7 +142,7 @@ class _Table:
         if self._grid.transform.determinant < 0:
             at = size - at
         at = np.where(at == size, 0, at) + np.repeat(first, rings.size + 1)
-        xy = np.stack(self._grid.transform @ (rings.x[at], rings.y[at]), axis=1)
+        xy = np.stack(map_coordinates(self._grid, rings.x[at], rings.y[at]), axis=1)
         return Coverage(xy, rings.size + 1, np.bincount(rings.polygon))
 
     def _rows(self, regions: Regions, coverage: Coverage, change: FloatArray) -> pa.RecordBatch:
@@ -151,9 +155,9 @@ class _Table:
         names = pa.array([self._names.get(int(code), f"Class {code}") for code in codes])
         offsets, data = polygon_wkb(coverage.xy, coverage.ring_size, coverage.ring_count)
         wkb = pa.Array.from_buffers(
-            pa.binary(),
+            pa.large_binary(),
             len(regions),
-            [None, pa.py_buffer(offsets.astype(np.int32)), pa.py_buffer(data)],
+            [None, pa.py_buffer(offsets), pa.py_buffer(data)],
         )
         box = [*coverage.xy.min(axis=0), *coverage.xy.max(axis=0)]
         return pa.RecordBatch.from_arrays(

@@ -16,9 +16,9 @@ class Runs:
     """The horizontal runs of equal code in ``codes`` (h, w), in row-major order.
 
     A component found on runs costs a fraction of one found on pixels, since a run stands for all of
-    its pixels. ``of_pixel`` (h·w,) is the run of every pixel; ``first``, ``length``, ``code``, ``row``
-    and ``col`` describe the runs; ``starts`` (h, w) is True where a run begins and ``breaks``
-    (h − 1, w) where the code differs from that of the pixel below.
+    its pixels. ``of_pixel`` (h·w,) is the run of every pixel; ``first``, ``length``, ``code``,
+    ``row`` and ``col`` describe the runs; ``starts`` (h, w) is True where a run begins and
+    ``breaks`` (h − 1, w) where the code differs from that of the pixel below.
     """
 
     def __init__(self, codes: IntArray) -> None:
@@ -56,7 +56,7 @@ class Runs:
 
 
 def connected_roots(count: int, a: IntArray, b: IntArray) -> IntArray:
-    """Return, for each of ``count`` items, the lowest item it is connected with by the pairs (a, b).
+    """Return, for each of ``count`` items, the lowest one it is connected with by pairs (a, b).
 
     Trees are hooked onto lower roots and then flattened, over and over, each time for all pairs at
     once (Shiloach and Vishkin 1982, doi:10.1016/0196-6774(82)90008-6).
@@ -75,8 +75,14 @@ def connected_roots(count: int, a: IntArray, b: IntArray) -> IntArray:
     return parent
 
 
+def summed(group: IntArray, values: IntArray | FloatArray, count: int) -> FloatArray:
+    """Return the sum of ``values`` in each of ``count`` groups; exact for whole numbers < 2⁵³."""
+    return np.bincount(group, values, minlength=count).astype(np.float64)
+
+
 def ragged_positions(starts: IntArray, lengths: IntArray) -> IntArray:
     """Return start, start + 1, … (``length`` of them) for every piece, one after the other."""
     ends = np.cumsum(lengths)
     total = int(ends[-1]) if len(ends) else 0
-    return np.arange(total) + np.repeat(starts - (ends - lengths), lengths)
+    positions: IntArray = np.arange(total) + np.repeat(starts - (ends - lengths), lengths)
+    return positions

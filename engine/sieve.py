@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from .ground import GroundArea
-from .runs import BoolArray, FloatArray, IntArray, Runs, connected_roots
+from .runs import BoolArray, FloatArray, IntArray, Runs, connected_roots, summed
 from .strips import Strip
+
+_Pairs = tuple[IntArray, IntArray]
 
 
 @dataclass(frozen=True)
@@ -31,10 +33,10 @@ def merge_small_regions(graph: RegionGraph, smallest: float) -> IntArray:
     """Return the code that each region has once none is smaller than ``smallest``.
 
     Works in rounds. In each, every region that is too small joins the neighbor with which it shares
-    the longest border (then the larger, then the lower code, then the one that begins first), unless
-    one of its neighbors is too small as well and smaller (or as small and begins before): that one
-    goes first. Regions of one code that come to touch are one region from the next round on. A region
-    without neighbors stays.
+    the longest border (then the larger, then the lower code, then the one that begins first),
+    unless one of its neighbors is too small as well and smaller (or as small and begins before):
+    that one goes first. Regions of one code that come to touch are one region from the next round
+    on. A region without neighbors stays.
     """
     region = np.arange(len(graph.code), dtype=np.int64)
     graph = _relevant(graph, smallest)
@@ -54,7 +56,7 @@ def merge_small_regions(graph: RegionGraph, smallest: float) -> IntArray:
         graph = _relevant(
             RegionGraph(
                 code[is_root],
-                np.bincount(number, graph.area),
+                summed(number, graph.area, int(is_root.sum())),
                 number[graph.a],
                 number[graph.b],
                 graph.border,
@@ -120,62 +122,77 @@ class Sieve:
         self._code: IntArray = np.empty(0, dtype=np.int64)
         self._first_of_strip: list[int] = []
 
-    def learn(self, strips: Iterable[Strip], on_strip: Callable[[Strip], None]) -> None:
-        """Read the map once and decide which regions join which; ``on_strip`` hears of each strip."""
-        pieces, area, code = 0, [], []
-        links: list[tuple[IntArray, IntArray]] = []
-        borders: list[tuple[IntArray, IntArray]] = []
-        above: tuple[IntArray, IntArray] | None = None
+    def learn(self, strips: Iterable[Strip]) -> None:
+        """Read the map once and decide which regions join which."""
+        survey = _Survey(self._empty, self._ground)
         for strip in strips:
-            on_strip(strip)
-            runs = Runs(strip.codes)
-            piece, first_run = _pieces(runs, self._empty)
-            full = piece >= 0
-            areas = self._ground.of_runs(runs.row + strip.row, runs.col, runs.length)
-            area.append(np.bincount(piece[full], areas[full], minlength=len(first_run)))
-            code.append(runs.code[first_run])
-            self._first_of_strip.append(pieces)
-            piece[full] += pieces
-            borders.append(_borders(runs, piece))
-            of_pixel = piece[runs.of_pixel].reshape(strip.codes.shape)
-            if above is not None:
-                link, border = _across(above, (strip.codes[0], of_pixel[0]))
-                links.append(link)
-                borders.append(border)
-            above = strip.codes[-1], of_pixel[-1].copy()
-            pieces += len(first_run)
-        root = (
-            connected_roots(pieces, *(_joined(side) for side in zip(*links)))
-            if links
-            else (np.arange(pieces))
-        )
-        is_root = root == np.arange(pieces)
-        number = (np.cumsum(is_root) - 1)[root]
-        keys, weights = (_joined(side) for side in zip(*borders))
-        graph = RegionGraph(
-            _joined(code)[is_root].astype(np.int64),
-            np.bincount(number, _joined(area)),
-            number[keys >> 32],
-            number[keys & 0xFFFFFFFF],
-            weights,
-        )
-        self._code = merge_small_regions(graph, self._smallest)[number].astype(code[0].dtype)
+            self._first_of_strip.append(survey.count)
+            survey.add(strip)
+        graph, region = survey.graph()
+        self._code = merge_small_regions(graph, self._smallest)[region]
 
     def apply(self, strips: Iterable[Strip]) -> Iterator[Strip]:
         """Yield the strips, cut exactly as ``learn`` saw them, with the codes after merging."""
         for strip, first in zip(strips, self._first_of_strip):
             runs = Runs(strip.codes)
             piece, _ = _pieces(runs, self._empty)
-            code = np.where(
-                piece >= 0,
-                self._code[np.maximum(piece, 0) + first] if len(self._code) else 0,
-                runs.code,
-            ).astype(strip.codes.dtype)
+            full = piece >= 0
+            code = runs.code.copy()
+            code[full] = self._code[piece[full] + first]
             yield replace(strip, codes=code[runs.of_pixel].reshape(strip.codes.shape))
 
 
-def _joined(parts: Iterable[IntArray]) -> IntArray:
-    return np.concatenate(list(parts))
+class _Survey:
+    """Pieces of regions, one strip after the other, and how they touch."""
+
+    def __init__(self, empty: int, ground: GroundArea) -> None:
+        self.count = 0
+        self._empty = empty
+        self._ground = ground
+        self._code: list[IntArray] = []
+        self._area: list[FloatArray] = []
+        self._links: list[_Pairs] = []
+        self._borders: list[_Pairs] = []
+        self._above: _Pairs | None = None
+
+    def add(self, strip: Strip) -> None:
+        """Take in the strip below the last one."""
+        runs = Runs(strip.codes)
+        piece, first_run = _pieces(runs, self._empty)
+        full = piece >= 0
+        area = self._ground.of_runs(runs.row[full] + strip.row, runs.col[full], runs.length[full])
+        self._area.append(summed(piece[full], area, len(first_run)))
+        self._code.append(runs.code[first_run])
+        piece[full] += self.count
+        self._borders.append(_borders(runs, piece))
+        of_pixel = piece[runs.of_pixel].reshape(strip.codes.shape)
+        if self._above is not None:
+            link, border = _across(self._above, (strip.codes[0], of_pixel[0]))
+            self._links.append(link)
+            self._borders.append(border)
+        self._above = strip.codes[-1], of_pixel[-1].copy()
+        self.count += len(first_run)
+
+    def graph(self) -> tuple[RegionGraph, IntArray]:
+        """Return the regions of the whole map, and the region of every piece."""
+        root = connected_roots(self.count, *_joined(self._links))
+        is_root = root == np.arange(self.count)
+        region = (np.cumsum(is_root) - 1)[root]
+        keys, lengths = _joined(self._borders)
+        graph = RegionGraph(
+            np.concatenate(self._code)[is_root],
+            summed(region, np.concatenate(self._area), int(is_root.sum())),
+            region[keys >> 32],
+            region[keys & 0xFFFFFFFF],
+            lengths,
+        )
+        return graph, region
+
+
+def _joined(pairs: list[_Pairs]) -> _Pairs:
+    empty = np.empty(0, dtype=np.int64)
+    first, second = zip((empty, empty), *pairs)
+    return np.concatenate(first), np.concatenate(second)
 
 
 def _pieces(runs: Runs, empty: int) -> tuple[IntArray, IntArray]:

@@ -12,7 +12,7 @@ _OLDEST_QGIS = "3.22.0"
 
 
 def write_raster_style(path: str | Path, scheme: ClassScheme) -> None:
-    """Write the style of a class map: a palette; codes outside of it, nodata too, are transparent."""
+    """Write the style of a class map: a palette; other codes, nodata too, are transparent."""
     root = _root()
     pipe = ET.SubElement(root, "pipe")
     renderer = ET.SubElement(
@@ -32,7 +32,7 @@ def write_raster_style(path: str | Path, scheme: ClassScheme) -> None:
 
 
 def write_polygon_style(path: str | Path, scheme: ClassScheme) -> None:
-    """Write the style of a polygon layer: categories of ``class_code``, filled, without outlines."""
+    """Write the style of a polygon layer: filled categories of ``class_code``."""
     root = _root()
     renderer = ET.SubElement(
         root, "renderer-v2", type="categorizedSymbol", attr="class_code", enableorderby="0"

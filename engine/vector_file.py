@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pyogrio
-from pyproj import CRS as ProjCRS
+import pyproj
 from rasterio.crs import CRS
 
 from .errors import InputError, OutputError
@@ -19,6 +19,7 @@ from .runs import FloatArray, IntArray, ragged_positions
 
 _DRIVERS = {".gpkg": "GPKG", ".fgb": "FlatGeobuf", ".geojson": "GeoJSON"}
 _PARQUET = ".parquet"
+_ROW_GROUP = 65_536
 
 SCHEMA = pa.schema(
     [
@@ -28,7 +29,7 @@ SCHEMA = pa.schema(
         pa.field("mean_confidence", pa.float64()),
         pa.field(
             "geometry",
-            pa.binary(),
+            pa.large_binary(),
             nullable=False,
             metadata={"ARROW:extension:name": "geoarrow.wkb"},
         ),
@@ -54,8 +55,8 @@ def write_vector_file(
 ) -> None:
     """Write the batches (of ``SCHEMA``) to ``path`` as they come, in the format of its extension.
 
-    ``layer`` names the layer where the format has names. Raises OutputError where writing fails, and
-    whatever ``batches`` raises.
+    ``layer`` names the layer where the format has names. Raises OutputError where writing fails,
+    and whatever ``batches`` raises.
     """
     path = Path(path)
     require_vector_format(path)
@@ -70,8 +71,8 @@ def polygon_wkb(
 ) -> tuple[IntArray, np.ndarray[Any, np.dtype[np.uint8]]]:
     """Return (offsets (n + 1,), bytes) of little-endian WKB polygons, without geometry objects.
 
-    ``xy`` (v, 2) are the vertices of closed rings (the first repeated at the end), ``ring_size`` the
-    vertices of each ring and ``ring_count`` (n,) the rings of each polygon.
+    ``xy`` (v, 2) are the vertices of closed rings (the first repeated at the end), ``ring_size``
+    the vertices of each ring and ``ring_count`` (n,) the rings of each polygon.
     """
     polygon_bytes = 9 + 4 * ring_count
     first_ring = np.cumsum(ring_count) - ring_count
@@ -141,7 +142,7 @@ def _write_parquet(path: Path, crs: CRS | None, batches: Iterable[pa.RecordBatch
     try:
         with pq.ParquetWriter(path, SCHEMA, compression="zstd") as writer:
             for batch in batches:
-                writer.write_batch(batch, row_group_size=len(batch) or None)
+                writer.write_batch(batch, row_group_size=_ROW_GROUP)
                 if batch.schema.metadata:
                     west, south, east, north = json.loads(batch.schema.metadata[b"box"])
                     box[:2] = np.minimum(box[:2], (west, south))
@@ -156,7 +157,7 @@ def _geo_metadata(crs: CRS | None, box: FloatArray) -> dict[str, Any]:
     column: dict[str, Any] = {
         "encoding": "WKB",
         "geometry_types": ["Polygon"],
-        "crs": None if crs is None else ProjCRS.from_user_input(crs).to_json_dict(),
+        "crs": None if crs is None else pyproj.CRS.from_user_input(crs).to_json_dict(),
         "orientation": "counterclockwise",
         "edges": "planar",
     }
