@@ -134,7 +134,8 @@ class _Search:
         blocks = patch.valid.reshape(height, ratio, width, ratio).all(axis=(1, 3))
         if min(height, width) <= 2 * MARGIN_PX:
             return None
-        invalid_near = _box((~blocks).astype(np.float64), 2 * MARGIN_PX + 1)
+        invalid: Floats = np.where(blocks, 0.0, 1.0)
+        invalid_near = _box(invalid, 2 * MARGIN_PX + 1)
         used = invalid_near < 0.5 / (2 * MARGIN_PX + 1) ** 2
         if used.sum() < _LEAST_PIXELS:
             return None
