@@ -1,0 +1,1 @@
+"""What it takes to train a fusion network: scenes, crops, augmentation, the loop."""
