@@ -78,7 +78,7 @@ def make_scene(rows: int, cols: int, rng: np.random.Generator) -> SampleScene:
 
 
 _ROUGHNESS = np.array(
-    [0.015, 0.01, 0.12, 0.16, 0.03, 0.05, 0.04, 0.04, 0.06, 0.12, 0.10, 0.12, 0.10], np.float32
+    [0.03, 0.02, 0.20, 0.26, 0.08, 0.10, 0.07, 0.08, 0.06, 0.12, 0.10, 0.12, 0.10], np.float32
 )
 """Standard deviation of texture by surface: canopies and roofs are rough, fields and water not."""
 
