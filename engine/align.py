@@ -61,7 +61,7 @@ def place(ms: Raster, pan: Raster) -> PlacedPair:
     if (ms.grid.crs is None) != (pan.grid.crs is None):
         without, has = (ms, pan) if ms.grid.crs is None else (pan, ms)
         raise InputError(
-            f"`{without.label}` has no CRS and `{has.label}` has {_crs_name(has.grid)}; "
+            f"`{without.label}` has no CRS and `{has.label}` has {crs_name(has.grid)}; "
             "both need one, or neither.",
             "one-crs",
             "Assign the CRS it was made in, for example with gdal_edit.py -a_srs.",
@@ -74,7 +74,7 @@ def place(ms: Raster, pan: Raster) -> PlacedPair:
         CRS.from_user_input(pan.grid.crs), CRS.from_user_input(ms.grid.crs), always_xy=True
     )
     note = Message(
-        f"The MS is in {_crs_name(ms.grid)} and the PAN in {_crs_name(pan.grid)}; "
+        f"The MS is in {crs_name(ms.grid)} and the PAN in {crs_name(pan.grid)}; "
         "the map is made in the PAN's."
     )
     return PlacedPair(ms.grid, pan.grid, transformer, (note,))
@@ -233,10 +233,11 @@ def extent_text(grid: Grid) -> str:
     left, bottom, right, top = grid.bounds
     digits = 5 if grid.crs is not None and grid.crs.is_geographic else 1
     span = f"x {left:.{digits}f} to {right:.{digits}f}, y {bottom:.{digits}f} to {top:.{digits}f}"
-    return f"{span} ({_crs_name(grid)})"
+    return f"{span} ({crs_name(grid)})"
 
 
-def _crs_name(grid: Grid) -> str:
+def crs_name(grid: Grid) -> str:
+    """Return what to call a grid's CRS in messages."""
     if grid.crs is None:
         return "no CRS"
     code = grid.crs.to_epsg()

@@ -46,7 +46,7 @@ def decide_shift(found: Registration, is_exact: bool) -> tuple[Shift, Message]:
     if not found.is_sure:
         note = f"The shift of the PAN could not be measured surely, {measured}: none is corrected."
         return (0.0, 0.0), Message(note, "warning")
-    if found.distance_px < _LEAST_SHIFT_PX:
+    if not worth_correcting(found):
         return (0.0, 0.0), Message(f"The PAN lies {measured} off the MS: nothing is corrected.")
     dx, dy = found.dx, found.dy
     whole = round(dx), round(dy)
@@ -55,6 +55,11 @@ def decide_shift(found: Registration, is_exact: bool) -> tuple[Shift, Message]:
     return (dx, dy), Message(
         f"The PAN lies {measured} off the MS: it is moved back by {shift_text((dx, dy))}."
     )
+
+
+def worth_correcting(found: Registration) -> bool:
+    """True where a shift is larger than the error of its measurement."""
+    return found.distance_px >= _LEAST_SHIFT_PX
 
 
 def shift_text(shift: Shift) -> str:

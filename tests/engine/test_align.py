@@ -174,8 +174,8 @@ def test_a_read_does_not_depend_on_its_window(open_case: Any, name: str) -> None
             part = pair.read(window)
             at = np.s_[window.row + 9 : window.bottom + 9, window.col + 9 : window.right + 9]
             fine = tuple(slice(s.start * ratio, s.stop * ratio) for s in at)
-            assert np.array_equal(part.ms, whole.ms[:, *at])
-            assert np.array_equal(part.pan, whole.pan[:, *fine])
+            assert np.array_equal(part.ms, whole.ms[(slice(None), *at)])
+            assert np.array_equal(part.pan, whole.pan[(slice(None), *fine)])
             for mask in ("valid", "ms_valid", "pan_valid"):
                 assert np.array_equal(getattr(part, mask), getattr(whole, mask)[fine])
 
@@ -241,8 +241,8 @@ def test_a_shift_that_is_none_is_refused(open_case: Any, shift: Any) -> None:
         open_case(CASES["exact"], pan_shift=shift)
     assert caught.value.code == "pan-shift"
     assert str(caught.value) == (
-        f"The PAN shift is {shift!r}; none, auto, or two numbers DX,DY are needed. Give how far the "
-        "PAN lies to the right and down, in PAN pixels, such as -1,-1."
+        f"The PAN shift is {shift!r}; none, auto, or two numbers DX,DY are needed. Give how far "
+        "the PAN lies to the right and down, in PAN pixels, such as -1,-1."
     )
 
 
@@ -282,8 +282,8 @@ def test_a_crs_on_one_raster_only_is_refused(write_raster: Any) -> None:
         ScenePair.open(ms, pan)
     assert caught.value.code == "one-crs"
     assert str(caught.value) == (
-        "`ms.tif` has no CRS and `pan.tif` has EPSG:32630; both need one, or neither. Assign the CRS "
-        "it was made in, for example with gdal_edit.py -a_srs."
+        "`ms.tif` has no CRS and `pan.tif` has EPSG:32630; both need one, or neither. Assign the "
+        "CRS it was made in, for example with gdal_edit.py -a_srs."
     )
 
 
@@ -300,8 +300,8 @@ def test_rasters_of_different_places_are_refused(write_raster: Any) -> None:
     assert str(caught.value) == (
         "`ms.tif` and `pan.tif` have no ground in common: the MS covers x 500000.0 to 500020.0, "
         "y 5899980.0 to 5900000.0 (EPSG:32630) and the PAN x 500020.0 to 500030.0, y 5899990.0 to "
-        "5900000.0 (EPSG:32630). Choose an MS and a PAN of the same place, and check that both have "
-        "the right CRS."
+        "5900000.0 (EPSG:32630). Choose an MS and a PAN of the same place, and check that both "
+        "have the right CRS."
     )
 
 

@@ -184,7 +184,8 @@ def test_a_file_that_is_no_raster_is_named(tmp_path: Path) -> None:
     error = _refused(str(tmp_path / "notes.txt"))
     assert error.code == "not-a-raster"
     assert str(error) == (
-        "`notes.txt` is not a raster that GDAL can read. Choose a raster such as a GeoTIFF or a VRT."
+        "`notes.txt` is not a raster that GDAL can read. Choose a raster such as a GeoTIFF or a "
+        "VRT."
     )
 
 

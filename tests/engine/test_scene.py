@@ -205,13 +205,13 @@ def test_a_sample_leaves_invalid_pixels_out(write_raster: Any) -> None:
     with _pair_of(write_raster, ms, np.ones((40, 40), np.uint8), 2) as pair:
         assert pair.sample().ms.tolist() == [[5.0] * 200]
     ms[...] = np.nan
-    with _pair_of(write_raster, ms, np.ones((40, 40), np.uint8), 2) as pair:
-        with pytest.raises(InputError) as caught:
-            pair.sample()
+    pair = _pair_of(write_raster, ms, np.ones((40, 40), np.uint8), 2)
+    with pair, pytest.raises(InputError) as caught:
+        pair.sample()
     assert caught.value.code == "no-valid-pixels"
     assert str(caught.value) == (
-        "No pixel is valid in both `ms.tif` and `pan.tif`. Check the nodata values and masks of both "
-        "rasters."
+        "No pixel is valid in both `ms.tif` and `pan.tif`. Check the nodata values and masks of "
+        "both rasters."
     )
 
 
@@ -239,8 +239,8 @@ def test_a_wrong_number_of_bands_is_refused(write_raster: Any) -> None:
     error = _refused(write_raster, _ones(3, 10), _ones(1, 40), 4)
     assert error.code == "band-count"
     assert str(error) == (
-        "`field.tif` has 3 bands; model `field-4` needs 4 (blue, green, red, nir). Give exactly these "
-        "bands in this order, as one raster, a VRT, or one file per band joined by commas."
+        "`field.tif` has 3 bands; model `field-4` needs 4 (blue, green, red, nir). Give exactly "
+        "these bands in this order, as one raster, a VRT, or one file per band joined by commas."
     )
     error = _refused(write_raster, _ones(1, 10), _ones(1, 40), 4, needs=None, ratio=4, band_count=6)
     assert error.message == "`field.tif` has 1 band; this run needs 6."
@@ -258,9 +258,9 @@ def test_a_wrong_order_of_bands_is_refused(write_raster: Any, marks: dict[str, A
     last = "nir" if "descriptions" in marks else "?"
     assert error.code == "band-order"
     assert str(error) == (
-        f"The bands of `field.tif` are in the order red, green, blue, {last}; model `field-4` needs "
-        "blue, green, red, nir. Put them in that order, for example with gdal_translate -b, or "
-        "correct the band descriptions if they are wrong."
+        f"The bands of `field.tif` are in the order red, green, blue, {last}; model `field-4` "
+        "needs blue, green, red, nir. Put them in that order, for example with gdal_translate -b, "
+        "or correct the band descriptions if they are wrong."
     )
 
 
@@ -292,9 +292,9 @@ def test_a_ratio_too_far_off_is_refused(write_raster: Any) -> None:
     error = _refused(write_raster, _ones(4, 10), _ones(1, 80), 8)
     assert error.code == "ratio"
     assert str(error) == (
-        "The MS pixel is 4.00 m and the PAN pixel 0.50 m, a ratio of 8.00; model `field-4` needs 4. "
-        "Choose a model for a ratio near 8.0, or resample one of the rasters: ratios from 2.67 to "
-        "6.00 run."
+        "The MS pixel is 4.00 m and the PAN pixel 0.50 m, a ratio of 8.00; model `field-4` needs "
+        "4. Choose a model for a ratio near 8.0, or resample one of the rasters: ratios from 2.67 "
+        "to 6.00 run."
     )
 
 
@@ -302,10 +302,10 @@ def test_a_ratio_nearby_runs_and_is_noted(write_raster: Any) -> None:
     ms = write_raster("ms.tif", _ones(4, 20), PAN_TRANSFORM @ Affine.scale(3.8))
     with ScenePair.open(ms, write_raster("p.tif", _ones(1, 60), PAN_TRANSFORM), needs=NEEDS) as p:
         assert [note.text for note in p.notes] == [
-            "The MS pixel is 1.90 m and the PAN pixel 0.50 m, a ratio of 3.80; model `field-4` works "
-            "at 4.",
-            "The MS is resampled (cubic) onto the PAN grid: the MS pixel is 3.8 × 3.8 PAN pixels and "
-            "4 × 4 is needed.",
+            "The MS pixel is 1.90 m and the PAN pixel 0.50 m, a ratio of 3.80; model `field-4` "
+            "works at 4.",
+            "The MS is resampled (cubic) onto the PAN grid: the MS pixel is 3.8 × 3.8 PAN pixels "
+            "and 4 × 4 is needed.",
         ]
 
 
@@ -344,8 +344,8 @@ def test_a_real_landsat_pair_is_half_a_pixel_off_and_says_so(data_dir: Path) -> 
     needs = PairNeeds("m", 2, band_roles=("blue", "green", "red", "nir", "swir1", "swir2"))
     with ScenePair.open(str(folder / "ms.tif"), str(folder / "pan.tif"), needs=needs) as pair:
         assert pair.notes[-1].text == (
-            "The MS is resampled (cubic) onto the PAN grid: its pixel edges are 0.5 columns and 0.5 "
-            "rows off the PAN's."
+            "The MS is resampled (cubic) onto the PAN grid: its pixel edges are 0.5 columns and "
+            "0.5 rows off the PAN's."
         )
         # the PAN's last column has its centers on the MS's right edge, where no MS pixel is
         assert pair.map_window == Window(0, 0, 866, 534)
