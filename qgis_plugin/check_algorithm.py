@@ -15,11 +15,11 @@ from qgis.core import (
 from qgis.PyQt.QtGui import QIcon
 
 from .engine_run import run_for_feedback
-from .icons_and_links import ENGINE, MANUAL, icon
+from .presentation import ENGINE, MANUAL, icon, paragraphs
 
 _HELP = """
-<p>Starts the engine and tries everything that a run needs: versions, projections, the device
-(GPU or CPU, and why) and one forward pass of a network. The outcome is in the log.</p>
+Starts the engine and tries everything that a run needs: versions, projections, the device
+(GPU or CPU, and why) and one forward pass of a network. The outcome is in the log.
 """
 
 
@@ -39,7 +39,7 @@ class CheckEngineAlgorithm(QgsProcessingAlgorithm):
         return "Tries the engine: versions, device, projections, one forward pass"
 
     def shortHelpString(self) -> str:
-        return _HELP
+        return paragraphs(_HELP)
 
     def helpUrl(self) -> str:
         return MANUAL

@@ -22,7 +22,6 @@ from qgis.PyQt.QtGui import QIcon
 
 from ..engine.events import Result
 from .engine_run import engine_state, run_for_feedback
-from .icons_and_links import MANUAL, MAPS, icon
 from .layer_files import raster_file, vector_file
 from .loaded_layers import LayerGroup
 from .parameters import (
@@ -32,16 +31,20 @@ from .parameters import (
     polygon_parameters,
     with_help,
 )
+from .presentation import MANUAL, MAPS, icon, paragraphs
 
 _HELP = """
-<p>Makes a land-cover map from a multispectral (MS) and a panchromatic (PAN) raster of the same
-scene, each at its own resolution: no pan-sharpening first.</p>
-<p>The class map arrives with class names and colors, above it polygons, and below it the
+Makes a land-cover map from a multispectral (MS) and a panchromatic (PAN) raster of the same
+scene, each at its own resolution: no pan-sharpening first.
+
+The class map arrives with class names and colors, above it polygons, and below it the
 confidence of each pixel (the maximum class probability in percent, which is not an accuracy).
-A manifest (.panloom.json) beside the map says how it was made.</p>
-<p>Not sure about the pair? “Check a pair” tells what fits and what does not, in seconds.</p>
-<p>The work is done by Panloom's engine, a process of its own: cancel ends it within two seconds,
-and its command in the log can be copied into a shell.</p>
+A manifest (.panloom.json) beside the map says how it was made.
+
+Not sure about the pair? “Check a pair” tells what fits and what does not, in seconds.
+
+The work is done by Panloom's engine, a process of its own: cancel ends it within two seconds,
+and its command in the log can be copied into a shell.
 """
 
 
@@ -61,7 +64,7 @@ class ClassifyAlgorithm(QgsProcessingAlgorithm):
         return "Land-cover map from a multispectral and a panchromatic raster"
 
     def shortHelpString(self) -> str:
-        return _HELP
+        return paragraphs(_HELP)
 
     def helpUrl(self) -> str:
         return MANUAL

@@ -15,15 +15,16 @@ from qgis.core import (
 from qgis.PyQt.QtGui import QIcon
 
 from .engine_run import engine_state, run_for_feedback
-from .icons_and_links import MANUAL, MAPS, icon
 from .layer_files import raster_file
 from .parameters import model_parameters, ms_parameter, pan_parameter, with_help
+from .presentation import MANUAL, MAPS, icon, paragraphs
 
 _HELP = """
-<p>Checks a multispectral (MS) and a panchromatic (PAN) raster before hours are spent: CRS, grids,
+Checks a multispectral (MS) and a panchromatic (PAN) raster before hours are spent: CRS, grids,
 overlap, ratio of the pixel sizes, bands, nodata, and by how much the PAN is displaced from the MS,
-measured in the images themselves. With a model it also says whether the pair fits the model.</p>
-<p>The report opens in the Results Viewer. Nothing is classified.</p>
+measured in the images themselves. With a model it also says whether the pair fits the model.
+
+The report opens in the Results Viewer. Nothing is classified.
 """
 
 
@@ -43,7 +44,7 @@ class InspectAlgorithm(QgsProcessingAlgorithm):
         return "Tells whether two rasters can be classified together, and what the engine would do"
 
     def shortHelpString(self) -> str:
-        return _HELP
+        return paragraphs(_HELP)
 
     def helpUrl(self) -> str:
         return MANUAL

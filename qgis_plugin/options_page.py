@@ -9,7 +9,7 @@ from qgis.gui import QgsFileWidget, QgsOptionsPageWidget, QgsOptionsWidgetFactor
 from qgis.PyQt.QtWidgets import QFormLayout, QLabel, QPushButton
 
 from .engine_run import engine_state
-from .icons_and_links import icon
+from .presentation import icon
 from .settings import (
     default_engine_folder,
     engine_folder,

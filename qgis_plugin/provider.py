@@ -8,8 +8,8 @@ from qgis.PyQt.QtGui import QIcon
 from ..engine.version import __version__
 from .check_algorithm import CheckEngineAlgorithm
 from .classify_algorithm import ClassifyAlgorithm
-from .icons_and_links import icon, icon_path
 from .inspect_algorithm import InspectAlgorithm
+from .presentation import icon, icon_path
 from .setup_algorithm import SetUpEngineAlgorithm
 from .vectorize_algorithm import VectorizeAlgorithm
 

@@ -19,8 +19,8 @@ from qgis.PyQt.QtGui import QIcon
 
 from .engine_process import EngineCancelled, EngineError
 from .environment_setup import DEVICES, SetupOptions, Voice, set_up
-from .icons_and_links import ENGINE, MANUAL, icon
 from .parameters import with_help
+from .presentation import ENGINE, MANUAL, icon, paragraphs
 from .settings import (
     child_environment,
     engine_folder,
@@ -30,10 +30,11 @@ from .settings import (
 )
 
 _HELP = """
-<p>Makes the engine's own environment: about 1 GB on disk, 3 to 8 GB with a GPU, some minutes once.
-Nothing is installed into QGIS's Python, and other plugins never notice.</p>
-<p>Run it as it is; the parameters are for special cases. QGIS's proxy settings are used. At the end
-the engine runs once as proof. To remove everything again, delete the folder.</p>
+Makes the engine's own environment: about 1 GB on disk, 3 to 8 GB with a GPU, some minutes once.
+Nothing is installed into QGIS's Python, and other plugins never notice.
+
+Run it as it is; the parameters are for special cases. QGIS's proxy settings are used. At the end
+the engine runs once as proof. To remove everything again, delete the folder.
 """
 
 
@@ -53,7 +54,7 @@ class SetUpEngineAlgorithm(QgsProcessingAlgorithm):
         return "Makes the environment that Panloom's engine runs in"
 
     def shortHelpString(self) -> str:
-        return _HELP
+        return paragraphs(_HELP)
 
     def helpUrl(self) -> str:
         return MANUAL

@@ -16,16 +16,17 @@ from qgis.core import (
 from qgis.PyQt.QtGui import QIcon
 
 from .engine_run import engine_state, run_for_feedback
-from .icons_and_links import MANUAL, MAPS, icon
 from .layer_files import raster_file
 from .loaded_layers import LayerGroup
 from .parameters import polygon_parameters, with_help
+from .presentation import MANUAL, MAPS, icon, paragraphs
 
 _HELP = """
-<p>Makes polygons of a class map: class code and name, ellipsoidal area in m² and, where a
-confidence raster is given, its mean.</p>
-<p>Small polygons can be merged into their neighbors (minimum mapping unit) and the stair-steps of
-pixels smoothed. Neighbors share their borders exactly: no gaps, no overlaps, no seams.</p>
+Makes polygons of a class map: class code and name, ellipsoidal area in m² and, where a
+confidence raster is given, its mean.
+
+Small polygons can be merged into their neighbors (minimum mapping unit) and the stair-steps of
+pixels smoothed. Neighbors share their borders exactly: no gaps, no overlaps, no seams.
 """
 
 
@@ -45,7 +46,7 @@ class VectorizeAlgorithm(QgsProcessingAlgorithm):
         return "Polygons without gaps or overlaps from a class map"
 
     def shortHelpString(self) -> str:
-        return _HELP
+        return paragraphs(_HELP)
 
     def helpUrl(self) -> str:
         return MANUAL

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from panloom.engine.sample_pair import sample_paths, write_sample
+
 from .qgis_runner import QgisRunner
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -35,6 +37,22 @@ def qgis(tmp_path_factory: pytest.TempPathFactory) -> QgisRunner:
     enabled = runner.process("plugins", "enable", "panloom")
     assert enabled.returncode == 0, enabled.stderr
     return runner
+
+
+@pytest.fixture(scope="session")
+def sample_pair(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """A small generated pair, as the parameters MS and PAN."""
+    folder = tmp_path_factory.mktemp("sample")
+    write_sample(sample_paths(str(folder)), size_ms_px=(90, 80), seed=11)
+    paths = sample_paths(str(folder))
+    return {"MS": str(paths.ms), "PAN": str(paths.pan)}
+
+
+@pytest.fixture(scope="session")
+def real_pair(data_dir: Path) -> dict[str, str]:
+    """The Landsat-8 pair of Liverpool, as the parameters MS and PAN."""
+    folder = data_dir / "landsat8_liverpool"
+    return {"MS": str(folder / "ms.tif"), "PAN": str(folder / "pan.tif")}
 
 
 @pytest.fixture

@@ -40,15 +40,23 @@ class QgisRunner:
     def algorithm(
         self, name: str, inputs: dict[str, object], **variables: str
     ) -> subprocess.CompletedProcess[str]:
-        """Run one algorithm: inputs as JSON on stdin, results as JSON on stdout."""
-        words = [self.program, "--json", "run", name, "-"]
-        return self._run(words, variables, json.dumps({"inputs": inputs}))
+        """Run one algorithm and have its results as JSON on stdout."""
+        words = [f"{key}={value}" for key, value in inputs.items()]
+        return self._run([self.program, "--json", "run", name, "--", *words], variables)
 
     def python(
         self, script: Path, *words: str, **variables: str
     ) -> subprocess.CompletedProcess[str]:
         """Run a script in QGIS's Python."""
         return self._run(["/usr/bin/python3", str(script), *words], variables)
+
+    def inside(self, what: str, *arguments: object, **variables: str) -> dict[str, object]:
+        """Call a function of inside_qgis.py; return ``answer``, ``loaded`` modules and ``path``."""
+        script = Path(__file__).with_name("inside_qgis.py")
+        done = self.python(script, what, json.dumps(arguments), **variables)
+        assert done.stdout.strip(), done.stderr
+        answer: dict[str, object] = json.loads(done.stdout.strip().splitlines()[-1])
+        return answer
 
     def window(self, script: Path, **variables: str) -> subprocess.CompletedProcess[str]:
         """Start QGIS with a window on a virtual display and have it run ``script``."""
@@ -73,12 +81,12 @@ class QgisRunner:
         }
 
     def _run(
-        self, command: list[str], variables: dict[str, str], stdin: str = ""
+        self, command: list[str], variables: dict[str, str]
     ) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [shutil.which(command[0], path="/usr/bin:/bin") or command[0], *command[1:]],
             env={**self.environment(), **variables},
-            input=stdin,
+            stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
             timeout=TIMEOUT_S,

@@ -1,4 +1,4 @@
-"""Icons, the manual's address and the groups of the toolbox."""
+"""Icons, the manual's address, the groups of the toolbox, and how help is laid out."""
 
 from __future__ import annotations
 
@@ -19,3 +19,12 @@ def icon_path(name: str) -> str:
 def icon(name: str) -> QIcon:
     """Return the icon called ``name``."""
     return QIcon(icon_path(name))
+
+
+def paragraphs(text: str) -> str:
+    """Return ``text``, paragraphs divided by empty lines, as HTML without line ends.
+
+    QGIS turns each line end of a help text into a break.
+    """
+    blocks = (" ".join(block.split()) for block in text.strip().split("\n\n"))
+    return "".join(f"<p>{block}</p>" for block in blocks)

@@ -1,0 +1,215 @@
+"""Runs in QGIS's own Python, without a window: ``python3 inside_qgis.py WHAT [JSON]``.
+
+Prints one JSON object in its last line. Each function below is one WHAT.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from typing import Any
+
+from qgis.core import (
+    QgsApplication,
+    QgsFeature,
+    QgsGeometry,
+    QgsProcessingException,
+    QgsProcessingFeatureSourceDefinition,
+    QgsProcessingFeedback,
+    QgsProcessingModelAlgorithm,
+    QgsProcessingModelChildAlgorithm,
+    QgsProcessingModelChildParameterSource,
+    QgsProcessingModelOutput,
+    QgsProcessingModelParameter,
+    QgsProcessingParameterRasterLayer,
+    QgsProject,
+    QgsRasterLayer,
+    QgsSettings,
+    QgsVectorLayer,
+)
+
+
+class Log(QgsProcessingFeedback):
+    """Keeps everything that an algorithm says, by kind."""
+
+    def __init__(self) -> None:
+        super().__init__(False)
+        self.said: list[list[str]] = []
+
+    def pushInfo(self, info: str) -> None:
+        self.said.append(["info", info])
+
+    def pushWarning(self, warning: str) -> None:
+        self.said.append(["warning", warning])
+
+    def pushCommandInfo(self, info: str) -> None:
+        self.said.append(["command", info])
+
+    def pushDebugInfo(self, info: str) -> None:
+        self.said.append(["debug", info])
+
+    def setProgressText(self, text: str) -> None:
+        self.said.append(["stage", text])
+
+
+def describe() -> dict[str, Any]:
+    """Return what the provider offers, in words."""
+    provider = QgsApplication.processingRegistry().providerById("panloom")
+    return {algorithm.name(): _algorithm(algorithm) for algorithm in provider.algorithms()}
+
+
+def _algorithm(algorithm: Any) -> dict[str, Any]:
+    return {
+        "title": algorithm.displayName(),
+        "group": [algorithm.group(), algorithm.groupId()],
+        "help": algorithm.shortHelpString(),
+        "summary": algorithm.shortDescription(),
+        "url": algorithm.helpUrl(),
+        "tags": algorithm.tags(),
+        "has_icon": not algorithm.icon().isNull(),
+        "can_execute": list(algorithm.canExecute()),
+        "parameters": {p.name(): p.help() for p in algorithm.parameterDefinitions()},
+        "defaults": {p.name(): p.defaultValue() for p in algorithm.parameterDefinitions()},
+    }
+
+
+def run(algorithm: str, parameters: dict[str, Any]) -> dict[str, Any]:
+    """Run an algorithm and return its outputs and its log, or its error."""
+    return _run(algorithm, parameters)
+
+
+def _run(algorithm: Any, parameters: dict[str, Any]) -> dict[str, Any]:
+    import processing
+
+    log = Log()
+    try:
+        outputs = processing.run(algorithm, parameters, feedback=log)
+    except QgsProcessingException as error:
+        return {"error": str(error), "log": log.said}
+    return {"outputs": {k: str(v) for k, v in outputs.items()}, "log": log.said}
+
+
+def batch(algorithm: str, rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """Run one algorithm for several rows of parameters in one process, as a batch does."""
+    return {"rows": [_run(algorithm, row) for row in rows]}
+
+
+def selection(parameters: dict[str, Any], boxes: list[str]) -> dict[str, Any]:
+    """Classify with an AOI layer in memory of which only the first polygon is selected."""
+    layer = QgsVectorLayer(f"Polygon?crs={parameters.pop('CRS')}", "areas", "memory")
+    for wkt in boxes:
+        feature = QgsFeature()
+        feature.setGeometry(QgsGeometry.fromWkt(wkt))
+        layer.dataProvider().addFeatures([feature])
+    QgsProject.instance().addMapLayer(layer)
+    layer.selectByIds([next(layer.getFeatures()).id()])
+    parameters["AOI"] = QgsProcessingFeatureSourceDefinition(layer.id(), True)
+    return _run("panloom:classify", parameters)
+
+
+def layer_in_memory(parameters: dict[str, Any], formula_of: str) -> dict[str, Any]:
+    """Classify a raster that QGIS computes on the fly: no file for the engine."""
+    source = QgsRasterLayer(formula_of, "pan")
+    extent = source.extent()
+    corners = f"{extent.xMinimum()},{extent.yMinimum()},{extent.xMaximum()},{extent.yMaximum()}"
+    uri = (
+        f"?crs={source.crs().authid()}&extent={corners}&width={source.width()}"
+        f'&height={source.height()}&formula="pan@1" * 2&pan:provider=gdal&pan:uri={formula_of}'
+    )
+    layer = QgsRasterLayer(uri, "doubled", "virtualraster")
+    QgsProject.instance().addMapLayer(layer)
+    return _run("panloom:classify", {**parameters, "PAN": layer.id()})
+
+
+def other_crs(parameters: dict[str, Any]) -> dict[str, Any]:
+    """Classify an MS layer whose CRS was changed in QGIS only."""
+    from qgis.core import QgsCoordinateReferenceSystem
+
+    layer = QgsRasterLayer(parameters["MS"], "ms in disguise")
+    layer.setCrs(QgsCoordinateReferenceSystem("EPSG:3857"))
+    QgsProject.instance().addMapLayer(layer)
+    return _run("panloom:classify", {**parameters, "MS": layer.id()})
+
+
+def model(inputs: dict[str, Any], output: str) -> dict[str, Any]:
+    """Run a model of the designer: classify, then make polygons of the map."""
+    chain = _model(inputs.get("MODEL", "landsat-5class"))
+    return _run(chain, {"ms": inputs["MS"], "pan": inputs["PAN"], "polygons:land": output})
+
+
+def _model(model_name: str) -> QgsProcessingModelAlgorithm:
+    chain = QgsProcessingModelAlgorithm("map and polygons", "tests")
+    for name in ("ms", "pan"):
+        chain.addModelParameter(
+            QgsProcessingParameterRasterLayer(name, name), QgsProcessingModelParameter(name)
+        )
+    value = QgsProcessingModelChildParameterSource
+    classify = QgsProcessingModelChildAlgorithm("panloom:classify")
+    classify.setChildId("classify")
+    classify.addParameterSources("MS", [value.fromModelParameter("ms")])
+    classify.addParameterSources("PAN", [value.fromModelParameter("pan")])
+    classify.addParameterSources("MODEL", [value.fromStaticValue(model_name)])
+    chain.addChildAlgorithm(classify)
+    polygons = QgsProcessingModelChildAlgorithm("panloom:vectorize")
+    polygons.setChildId("polygons")
+    polygons.addParameterSources("MAP", [value.fromChildOutput("classify", "OUTPUT")])
+    polygons.addParameterSources("MMU", [value.fromStaticValue(5000)])
+    land = QgsProcessingModelOutput("land", "Land")
+    land.setChildId("polygons")
+    land.setChildOutputName("OUTPUT")
+    polygons.setModelOutputs({"land": land})
+    chain.addChildAlgorithm(polygons)
+    return chain
+
+
+def proxy(settings: dict[str, Any]) -> dict[str, Any]:
+    """Return the proxy that the set-up would use under these settings."""
+    from panloom.qgis_plugin.settings import proxy_url
+
+    for name, value in settings.items():
+        QgsSettings().setValue(f"proxy/{name}", value)
+    url = proxy_url()
+    for name in settings:
+        QgsSettings().remove(f"proxy/{name}")
+    return {"url": url}
+
+
+def plugin_life() -> dict[str, Any]:
+    """Load and unload the plugin twice, as the plugin manager does."""
+    from panloom import classFactory
+
+    registry = QgsApplication.processingRegistry()
+    registry.removeProvider("panloom")
+    seen = []
+    for _ in range(2):
+        plugin = classFactory(None)
+        plugin.initProcessing()
+        seen.append(registry.algorithmById("panloom:classify") is not None)
+        plugin.unload()
+        seen.append(registry.providerById("panloom") is not None)
+    return {"seen": seen}
+
+
+def main() -> None:
+    """Start QGIS's libraries, load the provider, do WHAT."""
+    application = QgsApplication([], False)
+    application.initQgis()
+    from processing.core.Processing import Processing
+
+    Processing.initialize()
+    before = sorted(sys.modules)
+    from panloom.qgis_plugin.provider import PanloomProvider
+
+    provider = PanloomProvider()  # QGIS keeps the provider, and this name its Python half
+    QgsApplication.processingRegistry().addProvider(provider)
+    arguments = json.loads(sys.argv[2]) if len(sys.argv) > 2 else []
+    answer = globals()[sys.argv[1]](*arguments)
+    loaded = sorted(set(sys.modules) - set(before))
+    print(json.dumps({"answer": answer, "loaded": loaded, "path": sys.path}), flush=True)
+    QgsProject.instance().clear()
+    os._exit(0)  # some versions crash while their libraries are torn down
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,111 @@
+"""A QGIS window on a virtual display: the dialog run, the layers it adds, and Cancel."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+SCRIPT = Path(__file__).with_name("window_script.py")
+
+
+@pytest.fixture
+def window(qgis, tmp_path):
+    """Run a scenario in a window and return its report."""
+    for program in ("qgis", "xvfb-run"):
+        if shutil.which(program) is None:
+            pytest.skip(f"needs a QGIS window: {program} is not on PATH")
+
+    def run(engine: dict[str, str] | None = None, **scenario: object) -> dict:
+        report = tmp_path / "report.json"
+        scenario["report"] = str(report)
+        plan = tmp_path / "scenario.json"
+        plan.write_text(json.dumps(scenario), encoding="utf-8")
+        done = qgis.window(SCRIPT, PANLOOM_SCENARIO=str(plan), **(engine or {}))
+        assert report.is_file(), done.stdout + done.stderr
+        answer = json.loads(report.read_text(encoding="utf-8"))
+        assert "traceback" not in answer, answer["traceback"]
+        return answer
+
+    return run
+
+
+def check_tree(tree: list[dict], stem: str) -> None:
+    assert [layer["name"] for layer in tree] == [
+        f"Land-cover polygons ({stem})",
+        f"Class map ({stem})",
+        f"Confidence ({stem})",
+        stem,
+    ]
+    assert all(layer["valid"] for layer in tree)
+    assert [layer["visible"] for layer in tree] == [True, True, False, True]
+    polygons, class_map, confidence, _ = tree
+    assert polygons["renderer"] == "categorizedSymbol"
+    assert class_map["renderer"] == "paletted"
+    assert confidence["renderer"] == "singlebandpseudocolor"
+    shown = {name: color for name, color in class_map["classes"].items() if name}
+    assert shown.items() <= polygons["classes"].items()
+    assert len(shown) == 5
+
+
+def test_the_dialog_adds_styled_and_named_layers(window, real_pair, artifacts):
+    picture = artifacts / "qgis_window.png"
+    report = window(
+        algorithm="panloom:classify",
+        parameters=real_pair,
+        background=real_pair["MS"],
+        screenshot=str(picture),
+        dialog_screenshot=str(artifacts / "qgis_dialog.png"),
+    )
+    assert report["successful"] is True, report["log"]
+    assert "-m panloom.engine classify" in report["log"]
+    check_tree(report["tree"], "ms")
+    assert picture.stat().st_size > 20_000
+
+
+def test_the_dialog_runs_on_a_generated_pair(window, sample_pair, artifacts):
+    report = window(
+        algorithm="panloom:classify",
+        parameters=sample_pair,
+        background=sample_pair["MS"],
+        screenshot=str(artifacts / "qgis_window_sample.png"),
+    )
+    assert report["successful"] is True, report["log"]
+    check_tree(report["tree"], Path(sample_pair["MS"]).stem)
+
+
+def test_cancel_ends_the_engine_and_leaves_nothing(window, data_dir, tmp_path):
+    folder = data_dir / "landsat8_alabama"
+    target = tmp_path / "out" / "map.tif"
+    target.parent.mkdir()
+    report = window(
+        algorithm="panloom:classify",
+        parameters={
+            "MS": str(folder / "ms.tif"),
+            "PAN": str(folder / "pan.tif"),
+            "OUTPUT": str(target),
+        },
+        cancel=True,
+    )
+    assert report["running_before"] is True, "the engine ended before it could be cancelled"
+    assert report["successful"] is False
+    assert report["cancel_s"] < 5.0, "the worst that users.md allows"
+    assert report["left"] == []
+    assert list(target.parent.iterdir()) == []
+    assert "Cancelled: nothing was written." in report["log"]
+    assert report["tree"] == []
+
+
+def test_cancel_ends_an_engine_that_hangs(window, sample_pair, fake_python):
+    report = window(
+        algorithm="panloom:classify",
+        parameters=sample_pair,
+        cancel=True,
+        engine={"FAKE_ENGINE": "hang", "PANLOOM_PYTHON": fake_python},
+    )
+    assert report["running_before"] is True
+    assert report["successful"] is False
+    assert report["cancel_s"] < 5.0, "the worst that users.md allows"
+    assert report["left"] == []
