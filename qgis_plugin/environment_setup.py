@@ -157,13 +157,13 @@ def _pip_has_sources(python: str, run: _Runner) -> bool:
     return any(key.replace("_", "-") in names for key in keys)
 
 
-def _index(device: str, configured: bool) -> list[str]:
+def _index(device: str, configured: bool, system: str = sys.platform) -> list[str]:
     """Return where pip finds torch; PyPI has the GPU build for Linux, the CPU build elsewhere."""
-    if configured or sys.platform == "darwin":
+    if configured or system == "darwin":
         return []
     if device == "cpu":
         return ["--extra-index-url", CPU_INDEX]
-    return ["--extra-index-url", WINDOWS_GPU_INDEX] if os.name == "nt" else []
+    return ["--extra-index-url", WINDOWS_GPU_INDEX] if system == "win32" else []
 
 
 def _write_package(python: str, run: _Runner) -> None:
