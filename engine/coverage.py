@@ -47,6 +47,8 @@ def simplify_coverage(coverage: Coverage, tolerance: float) -> tuple[Coverage, F
     polygons = _polygons(coverage)
     before = shapely.area(polygons)
     simplified = shapely.coverage_simplify(polygons, tolerance, simplify_boundary=False)
+    # GEOS turns the rings as it likes; outer rings run counterclockwise here.
+    simplified = shapely.orient_polygons(simplified)
     _, xy, offsets = shapely.to_ragged_array(simplified)
     ring_offsets, polygon_offsets = offsets
     return (

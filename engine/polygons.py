@@ -23,7 +23,7 @@ from .sieve import Sieve
 from .strips import ClassMapReader, Strip
 from .vector_file import SCHEMA, polygon_wkb, write_vector_file
 
-_ROWS = 50_000
+_CHUNK_BYTES = 8_000_000
 
 
 def write_polygons(
@@ -177,7 +177,7 @@ def _in_chunks(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     waiting: list[pa.RecordBatch] = []
     for batch in batches:
         waiting.append(batch)
-        if sum(map(len, waiting)) >= _ROWS:
+        if sum(batch.nbytes for batch in waiting) >= _CHUNK_BYTES:
             yield _together(waiting)
             waiting = []
     if waiting:

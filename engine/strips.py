@@ -22,7 +22,7 @@ from .runs import IntArray
 STRIP_PIXELS = 2_000_000
 """Pixels of a strip: enough to keep NumPy busy, few enough for 200 MB of working arrays."""
 
-_NO_CONFIDENCE = 255
+_CACHE_BYTES = 16 * 2**20
 _MASKED = -(2**31)
 _DTYPES = ("uint8", "int8", "uint16", "int16", "int32")
 
@@ -49,6 +49,10 @@ class ClassMapReader:
     def __init__(self, path: str, confidence_path: str | None = None) -> None:
         with ExitStack() as stack:
             self._map = _open(path, "class map", stack)
+            # Strips are read once: blocks kept for longer would only fill the memory.
+            row_of_blocks = self._map.width * self._map.block_shapes[0][0] * 4
+            cache = max(_CACHE_BYTES, 2 * row_of_blocks)
+            stack.enter_context(rasterio.Env(GDAL_CACHEMAX=cache))
             _require_codes(self._map, path)
             self.grid = Grid(self._map.crs, self._map.transform, self._map.width, self._map.height)
             self._confidence = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ from .errors import InputError, OutputError
 from .runs import FloatArray, IntArray, ragged_positions
 
 _DRIVERS = {".gpkg": "GPKG", ".fgb": "FlatGeobuf", ".geojson": "GeoJSON"}
+_DATASET_OPTIONS = {".gpkg": {"VERSION": "1.2"}}  # newer ones draw a warning from QGIS 3.22
+_LAYER_OPTIONS = {".geojson": {"RFC7946": "NO"}}  # keeps the CRS of the map
 _PARQUET = ".parquet"
 _ROW_GROUP = 65_536
 
@@ -106,18 +109,21 @@ def polygon_wkb(
 def _write_ogr(path: Path, layer: str, crs: CRS | None, batches: Iterable[pa.RecordBatch]) -> None:
     failed: list[BaseException] = []
     stream = pa.RecordBatchReader.from_batches(SCHEMA, _remembering(batches, failed))
-    options = {"RFC7946": "NO"} if path.suffix.lower() == ".geojson" else {}
     try:
-        pyogrio.write_arrow(
-            stream,
-            str(path),
-            layer=layer,
-            driver=_DRIVERS[path.suffix.lower()],
-            geometry_name="geometry",
-            geometry_type="Polygon",
-            crs=None if crs is None else crs.to_wkt(),
-            layer_options=options,
-        )
+        with warnings.catch_warnings():
+            # A map without a CRS has had its own warning, in words for users.
+            warnings.filterwarnings("ignore", "'crs' was not provided")
+            pyogrio.write_arrow(
+                stream,
+                str(path),
+                layer=layer,
+                driver=_DRIVERS[path.suffix.lower()],
+                geometry_name="geometry",
+                geometry_type="Polygon",
+                dataset_options=_DATASET_OPTIONS.get(path.suffix.lower(), {}),
+                crs=None if crs is None else crs.to_wkt(),
+                layer_options=_LAYER_OPTIONS.get(path.suffix.lower(), {}),
+            )
     except Exception as error:
         if failed:
             raise failed[0] from None
