@@ -1,4 +1,4 @@
-"""What a run will cost: tiles, time and memory, from one timed pass of the network itself."""
+"""What a run will cost: tiles, time and memory, from timed passes of the network itself."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .device import Device
 from .grid import Grid
 from .tiling import Tile, default_tile_px, plan_tiles
 
-_PATCH_PX = 64
+_SIDES_PX = (32, 128)
 _ACTIVATIONS = 4
 _TILES_IN_MEMORY = 4
 
@@ -37,36 +37,46 @@ class Estimate:
 
 
 def estimate(bundle: ModelBundle, device: Device, ms_grid: Grid) -> Estimate:
-    """Time one patch of zeros and scale it to every tile of ``ms_grid``.
+    """Time patches of two sizes and scale the times to the tiles of ``ms_grid``.
 
     Reading, writing and polygons are not in it; on a machine with other work it is too low.
     """
     network = bundle.network
     tile_px = default_tile_px(network.halo_px)
     tiles = plan_tiles(ms_grid.width, ms_grid.height, tile_px, network.halo_px, network.lattice_px)
-    side = math.ceil(_PATCH_PX / network.lattice_px) * network.lattice_px
-    seconds, largest = _time_patch(bundle, device, side)
-    per_pixel = seconds / side**2
-    pixels = sum(tile.read.width * tile.read.height for tile in tiles)
-    largest_tile = max(tile.read.width * tile.read.height for tile in tiles)
+    per_tile, per_pixel, largest = _measure(bundle, device)
+    pixels = [tile.read.width * tile.read.height for tile in tiles]
     inputs = _input_bytes(tiles, bundle)
     return Estimate(
         device=str(device.torch),
         tiles=len(tiles),
         tile_px=tile_px,
         halo_px=network.halo_px,
-        time_s=_rounded(per_pixel * pixels),
-        memory_mb=_rounded((inputs + _ACTIVATIONS * largest / side**2 * largest_tile) / 2**20),
+        time_s=_rounded(per_tile * len(tiles) + per_pixel * sum(pixels)),
+        memory_mb=_rounded((inputs + _ACTIVATIONS * largest * max(pixels)) / 2**20),
         basis=(
-            f"one patch of {side} × {side} MS pixels took {seconds:.2g} s on {device.torch} just "
-            "now; without reading, writing and polygons. Memory is that of pixels and activations, "
-            "on top of the libraries'."
+            f"two passes of the network on {device.torch} just now: {per_pixel * 1e6:.2g} s for a "
+            "million MS pixels. Without reading, writing and polygons; on a busy machine it "
+            "varies. Memory is that of pixels and activations, on top of the libraries'."
         ),
     )
 
 
+def _measure(bundle: ModelBundle, device: Device) -> tuple[float, float, float]:
+    """Return seconds for each tile, seconds and largest activation in bytes for each MS pixel."""
+    lattice = bundle.network.lattice_px
+    small, large = (math.ceil(side / lattice) * lattice for side in _SIDES_PX)
+    _time_patch(bundle, device, small)  # the first pass is slower than all others
+    few_s, _ = _time_patch(bundle, device, small)
+    many_s, largest = _time_patch(bundle, device, large)
+    per_pixel = (many_s - few_s) / (large**2 - small**2)
+    if per_pixel <= 0:
+        return 0.0, many_s / large**2, largest / large**2
+    return max(0.0, few_s - per_pixel * small**2), per_pixel, largest / large**2
+
+
 def _time_patch(bundle: ModelBundle, device: Device, side: int) -> tuple[float, int]:
-    """Return seconds of a forward pass after a first one, and bytes of the largest activation."""
+    """Return seconds of a forward pass and bytes of the largest activation in it."""
     network = bundle.network.to(device.torch)
     card = bundle.card
     ms = torch.zeros(1, len(card.bands), side, side, device=device.torch)
@@ -79,13 +89,13 @@ def _time_patch(bundle: ModelBundle, device: Device, side: int) -> tuple[float, 
             largest = max(largest, output.numel() * output.element_size())
 
     hooks = [module.register_forward_hook(measure) for module in network.modules()]
+    began = time.perf_counter()
     with torch.inference_mode():
-        network(ms, pan)
-        for hook in hooks:
-            hook.remove()
-        began = time.perf_counter()
         network(ms, pan).sum().item()  # .item() waits for an accelerator
-    return time.perf_counter() - began, largest
+    seconds = time.perf_counter() - began
+    for hook in hooks:
+        hook.remove()
+    return seconds, largest
 
 
 def _input_bytes(tiles: list[Tile], bundle: ModelBundle) -> int:

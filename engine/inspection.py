@@ -53,6 +53,7 @@ def describe_shift(found: Registration) -> Facts:
         "confidence": round(found.confidence, 3),
         "patches": found.patches,
         "is_sure": found.is_sure,
+        "needs_correction": found.is_sure and worth_correcting(found),
         "text": _shift_text(found),
     }
 
@@ -129,4 +130,4 @@ def _shift_text(found: Registration) -> str:
         return "The PAN fits the MS to within a fifth of a PAN pixel."
     across = f"{abs(found.dx):.2f} PAN pixels to the {'right' if found.dx > 0 else 'left'}"
     down = f"{abs(found.dy):.2f} {'below' if found.dy > 0 else 'above'}"
-    return f"The PAN lies {across} and {down} where the MS puts it; --pan-shift auto corrects that."
+    return f"The PAN lies {across} and {down} where the MS puts it; PAN shift `auto` corrects that."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from html import escape
 from typing import Any
 
@@ -21,6 +22,7 @@ ul{background:#fff;border:1px solid var(--line);border-radius:.4rem;margin:0;
 padding:.6rem 1rem .6rem 2rem}
 ul.problems{border-left:4px solid var(--bad)}ul.warnings{border-left:4px solid var(--warn)}
 table{border-collapse:separate;border-spacing:0;width:100%;font-variant-numeric:tabular-nums}
+code{font:.95em ui-monospace,Consolas,monospace}
 td,th{padding:.4rem .8rem;text-align:left;vertical-align:top;border-top:1px solid var(--line)}
 tr:first-child>*{border-top:0}th{color:var(--soft);font-weight:500;width:9rem}
 .shift{display:flex;gap:1.5rem;align-items:center;padding:1rem}
@@ -36,7 +38,7 @@ def as_html(summary: Facts) -> str:
     bad = " bad" if summary["problems"] else ""
     parts = [
         f'<h1>MS and PAN pair</h1><p class="names">{names or "No raster could be opened."}</p>',
-        f'<div class="verdict{bad}">{escape(summary["verdict"])}</div>',
+        f'<div class="verdict{bad}">{_text(summary["verdict"])}</div>',
         _sentences("Problems", "problems", summary),
         _sentences("Warnings", "warnings", summary),
         _shift(summary["registration"]),
@@ -51,10 +53,15 @@ def as_html(summary: Facts) -> str:
     )
 
 
+def _text(sentence: str) -> str:
+    """Return a sentence as HTML, what stands in backticks as code."""
+    return re.sub("`([^`]*)`", r"<code>\1</code>", escape(sentence))
+
+
 def _sentences(title: str, key: str, summary: Facts) -> str:
     if not summary[key]:
         return ""
-    items = "".join(f"<li>{escape(text)}</li>" for text in summary[key])
+    items = "".join(f"<li>{_text(text)}</li>" for text in summary[key])
     return f'<h2>{title}</h2><ul class="{key}">{items}</ul>'
 
 
@@ -145,5 +152,5 @@ def _shift(found: Facts | None) -> str:
     )
     return (
         f'<h2>Shift between PAN and MS</h2><section class="shift">{picture}'
-        f"<div>{escape(found['text'])}<br><small>{figures}</small></div></section>"
+        f"<div>{_text(found['text'])}<br><small>{figures}</small></div></section>"
     )

@@ -122,7 +122,8 @@ class _Search:
 
     def __init__(self, bands: Floats, pan: Floats, used: NDArray[np.bool_], ratio: int) -> None:
         self._bands = bands - bands.mean(axis=1, keepdims=True)  # (C, n)
-        gram = self._bands @ self._bands.T
+        # einsum and not @: BLAS threads cost more than they save here, and round by their number
+        gram = np.einsum("in,jn->ij", self._bands, self._bands)
         self._gram = gram + np.eye(len(gram)) * (1e-9 * np.trace(gram) + 1e-12)
         self._pan, self._used, self._ratio = pan, used, ratio
         self._known: dict[tuple[int, int], float] = {}
@@ -163,11 +164,11 @@ class _Search:
         cols = slice(first + dx, first + dx + width * self._ratio, self._ratio)
         pan = self._pan[rows, cols][self._used]
         pan = pan - pan.mean()
-        power = float(pan @ pan)
+        power = float(np.einsum("n,n->", pan, pan))
         if power <= 1e-12 * pan.size:
             return 0.0
-        product = self._bands @ pan
-        explained = float(product @ np.linalg.solve(self._gram, product)) / power
+        product = np.einsum("in,n->i", self._bands, pan)
+        explained = float((product * np.linalg.solve(self._gram, product)).sum()) / power
         spare = (pan.size - 1) / max(1, pan.size - 1 - len(product))
         return math.sqrt(min(1.0, max(0.0, 1 - (1 - explained) * spare)))
 

@@ -149,9 +149,9 @@ def _describe_map(pair: ScenePair, card: ModelCard | None, summary: Facts) -> No
             f"The MS pixels that the model sees are {found:.3g} m; `{card.name}` was made for "
             f"{low:g} to {high:g} m, so expect more errors than its card says."
         )
-    registration = summary["registration"]
-    if registration["is_sure"] and "corrects" in registration["text"]:
-        summary["warnings"].append(registration["text"])
+    found_shift = summary["registration"]
+    if found_shift["needs_correction"] and pair.shift == (0.0, 0.0):
+        summary["warnings"].append(found_shift["text"])
 
 
 def _describe_plan(options: InspectOptions, needs: PairNeeds, summary: Facts) -> None:
@@ -175,4 +175,6 @@ def _verdict(summary: Facts, card: ModelCard | None) -> str:
     count = len(summary["problems"])
     if count:
         return f"The pair cannot run: {count} problem{'s' if count > 1 else ''}."
-    return f"The pair runs with model `{card.name}`." if card else "The pair can be read as a pair."
+    if card is None:
+        return "The two rasters fit together; no model was named, so none was checked."
+    return f"The pair runs with model `{card.name}`."
