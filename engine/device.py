@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 
 import torch
 
 from .errors import DeviceError
+
+_MOST_WORKERS = 16
+"""Each worker takes some hundred MB."""
 
 DEVICES = "auto, cpu, cuda, cuda:N or mps"
 
@@ -22,6 +26,14 @@ class Device:
     def is_cpu(self) -> bool:
         """True where the run uses no accelerator."""
         return self.torch.type == "cpu"
+
+    @property
+    def workers(self) -> int:
+        """How many patches are computed at once: the cores this process may use, one for a GPU."""
+        if not self.is_cpu:
+            return 1
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+        return min(_MOST_WORKERS, cores or 1)
 
 
 def choose_device(name: str) -> Device:

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Iterable, Iterator
+from collections import deque
+from collections.abc import Generator, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -39,49 +43,73 @@ class TilePrediction:
 
 @dataclass(frozen=True)
 class Predictor:
-    """A model with its radiometry on a device; ``grid`` is the output's, ``pan`` or ``ms``."""
+    """A model with its radiometry on a device; ``grid`` is the output's, ``pan`` or ``ms``.
+
+    On the CPU, ``workers`` batches are computed at once by one thread each: one operation spread
+    over several threads is slower, and many times so where the cores have other work.
+    """
 
     bundle: ModelBundle
     radiometry: Radiometry
     device: Device
     batch_size: int = 1
     grid: str = "pan"
+    workers: int = 1
 
     def predict(self, pair: ScenePair, tiles: Iterable[Tile]) -> Iterator[TilePrediction]:
         """Yield a prediction for each tile, in order, while the next ones are being read.
 
         Raises DeviceError where even a single tile does not fit the device's memory.
         """
-        network = self.bundle.network.to(self.device.torch, memory_format=torch.channels_last)
-        codes = torch.tensor(self.bundle.card.classes.codes, dtype=torch.uint8).to(
-            self.device.torch
-        )
-        with torch.inference_mode():
-            for batch in _read_ahead(pair, tiles, self.batch_size):
-                yield from self._predict_batch(network, codes, batch)
+        device = self.device.torch
+        network = self.bundle.network.to(device)
+        network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        codes = torch.tensor(self.bundle.card.classes.codes, dtype=torch.uint8).to(device)
+        work = partial(self._predict_batch, network, codes)
+        one_thread = partial(torch.set_num_threads, 1) if self.device.is_cpu else None
+        pending: deque[Future[list[TilePrediction]]] = deque()
+        with (
+            closing(_read_ahead(pair, tiles, self.batch_size)) as batches,
+            ThreadPoolExecutor(self.workers, initializer=one_thread) as pool,
+        ):
+            try:
+                for batch in batches:
+                    pending.append(pool.submit(work, batch))
+                    if len(pending) > self.workers:
+                        yield from pending.popleft().result()
+                while pending:
+                    yield from pending.popleft().result()
+            finally:
+                pool.shutdown(cancel_futures=True)
 
     def _predict_batch(
         self, network: torch.nn.Module, codes: Tensor, batch: list[tuple[Tile, TileData]]
-    ) -> Iterator[TilePrediction]:
+    ) -> list[TilePrediction]:
         try:
-            class_codes, confidence = self._forward(network, codes, [data for _, data in batch])
+            with torch.inference_mode():
+                class_codes, confidence = self._forward(network, codes, [d for _, d in batch])
         except torch.OutOfMemoryError as error:
             if len(batch) == 1:
                 raise _too_little_memory(self.device, batch[0][0]) from error
             torch.cuda.empty_cache()
             half = len(batch) // 2
-            yield from self._predict_batch(network, codes, batch[:half])
-            yield from self._predict_batch(network, codes, batch[half:])
-            return
+            first = self._predict_batch(network, codes, batch[:half])
+            return first + self._predict_batch(network, codes, batch[half:])
+        return [
+            self._cut(tile, class_codes[index], confidence[index])
+            for index, (tile, _) in enumerate(batch)
+        ]
+
+    def _cut(
+        self, tile: Tile, codes: NDArray[np.uint8], confidence: NDArray[np.uint8]
+    ) -> TilePrediction:
+        """Return the written part of a patch's prediction."""
         scale = 1 if self.grid == "ms" else self.bundle.card.ratio
-        for index, (tile, _) in enumerate(batch):
-            top = (tile.write.row - tile.read.row) * scale
-            left = (tile.write.col - tile.read.col) * scale
-            rows = slice(top, top + tile.write.height * scale)
-            cols = slice(left, left + tile.write.width * scale)
-            yield TilePrediction(
-                tile, class_codes[index, rows, cols], confidence[index, rows, cols]
-            )
+        top = (tile.write.row - tile.read.row) * scale
+        left = (tile.write.col - tile.read.col) * scale
+        rows = slice(top, top + tile.write.height * scale)
+        cols = slice(left, left + tile.write.width * scale)
+        return TilePrediction(tile, codes[rows, cols], confidence[rows, cols])
 
     def _forward(
         self, network: torch.nn.Module, codes: Tensor, batch: list[TileData]
@@ -121,7 +149,7 @@ class Predictor:
 
 def _read_ahead(
     pair: ScenePair, tiles: Iterable[Tile], batch_size: int
-) -> Iterator[list[tuple[Tile, TileData]]]:
+) -> Generator[list[tuple[Tile, TileData]]]:
     """Yield batches of tiles with their pixels, read by one thread into a bounded queue."""
     batches: queue.Queue[list[tuple[Tile, TileData]] | BaseException | None] = queue.Queue(
         READ_AHEAD

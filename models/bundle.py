@@ -37,6 +37,7 @@ def save_model(path: Path, network: torch.nn.Module, card: ModelCard) -> ModelCa
         save_file(weights, draft, metadata={CARD_KEY: card.to_json()})
         card = replace(card, weights_sha256=hash_weights(draft, read_header(draft)[1]))
         save_file(weights, draft, metadata={CARD_KEY: card.to_json()})
+        draft.chmod(0o644)  # safetensors makes files for their owner only
         os.replace(draft, path)
     finally:
         draft.unlink(missing_ok=True)

@@ -96,9 +96,14 @@ def run(options: ClassifyOptions, report: Report) -> Result:
             sample = pair.sample()
             radiometry = fit_radiometry(card.radiometry, sample.ms, sample.pan)
             predictor = Predictor(
-                bundle, radiometry, device, _batch_size(options, device), options.grid
+                bundle,
+                radiometry,
+                device,
+                batch_size=options.batch_size or (1 if device.is_cpu else 8),
+                grid=options.grid,
+                workers=device.workers,
             )
-            tiles = _tiles(area, bundle, options)
+            tiles = _tiles(area, bundle, options, device)
             share = 0.7 if options.polygons else 0.95
             scratch = drafts.get("confidence") or outputs.scratch(drafts["map"], ".tif")
             paths = MapPaths(
@@ -164,10 +169,12 @@ def _area(pair: ScenePair, options: ClassifyOptions) -> _Area:
     return _Area(pair.ms.grid, on_ms, 1, aoi)
 
 
-def _tiles(area: _Area, bundle: ModelBundle, options: ClassifyOptions) -> list[Tile]:
+def _tiles(
+    area: _Area, bundle: ModelBundle, options: ClassifyOptions, device: Device
+) -> list[Tile]:
     """Return the tiles over ``area`` on the scene's MS grid, aligned to the network's lattice."""
     network = bundle.network
-    tile_px = options.tile_px or default_tile_px(network.halo_px)
+    tile_px = options.tile_px or default_tile_px(network.halo_px, is_cpu=device.is_cpu)
     part = area.ms_window
     col = part.col // network.lattice_px * network.lattice_px
     row = part.row // network.lattice_px * network.lattice_px
@@ -181,10 +188,6 @@ def _tiles(area: _Area, bundle: ModelBundle, options: ClassifyOptions) -> list[T
 
 def _moved(window: Window, cols: int, rows: int) -> Window:
     return replace(window, col=window.col + cols, row=window.row + rows)
-
-
-def _batch_size(options: ClassifyOptions, device: Device) -> int:
-    return options.batch_size or (1 if device.is_cpu else 8)
 
 
 def _write_map(
