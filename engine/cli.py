@@ -29,6 +29,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command = parsed.pop("command")
     as_json = parsed.pop("json", False)
     reporter = Reporter(events=parsed.pop("events", False))
+    # Threads that wait for work by spinning starve the others where cores are shared.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         reporter.report(Hello(__version__, command, os.getpid()))
         recipe = importlib.import_module(f".recipes.{command}", __package__)
@@ -89,6 +91,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_classify(_command(commands, "classify", "make a land-cover map"))
     _add_inspect(_command(commands, "inspect", "check a pair before a run"))
     _add_vectorize(_command(commands, "vectorize", "make polygons of a class map"))
+    _add_assess(_command(commands, "assess", "compare a class map with reference samples"))
     models = _command(commands, "models", "list the models that come with Panloom")
     models.add_argument("--json", action="store_true", help="print the cards as JSON")
     check = _command(commands, "check", "check that this engine works")
@@ -160,6 +163,19 @@ def _add_vectorize(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("output", metavar="OUT", help="polygons: .gpkg, .fgb or .parquet")
     parser.add_argument("--confidence", metavar="FILE.tif", help="confidence raster of the map")
     _add_polygon_options(parser)
+    _add_overwrite(parser)
+
+
+def _add_assess(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("map", metavar="MAP", help="class map")
+    parser.add_argument("reference", metavar="REFERENCE", help="points, polygons or a raster")
+    parser.add_argument(
+        "--class-field", metavar="FIELD", help="field with the samples' class codes or names"
+    )
+    parser.add_argument("--report", required=True, metavar="FILE.html", help="page to write")
+    parser.add_argument(
+        "--json", dest="json_file", metavar="FILE.json", help="write the figures as JSON"
+    )
     _add_overwrite(parser)
 
 

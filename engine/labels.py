@@ -1,0 +1,42 @@
+"""Labelled samples on the grid of a map, and the account of those that cannot be used."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+POINTS, POLYGONS, RASTER = "points", "polygons", "raster"
+
+
+@dataclass(frozen=True)
+class Labels:
+    """Labelled samples in a window of the map's grid.
+
+    ``row`` and ``col`` (n,) are counted on the whole grid, ``code`` (n,) are class codes 1…254 and
+    ``feature`` (n,) is the index of the point or polygon, or −1 in a raster.
+    """
+
+    row: NDArray[np.int64]
+    col: NDArray[np.int64]
+    code: NDArray[np.uint8]
+    feature: NDArray[np.int64]
+
+
+@dataclass
+class SampleTally:
+    """What was in the reference and what of it could not be compared, as counts."""
+
+    features: int = 0
+    """Points or polygons in the layer; 0 for a raster."""
+    unlabelled: int = 0
+    """Features without a class, without a geometry, or of class 0."""
+    outside: int = 0
+    """Features wholly outside of the map."""
+    without_pixel: int = 0
+    """Polygons on the map that hold the center of no pixel."""
+    contradictory_px: int = 0
+    """Pixels on which polygons of different classes lie."""
+    map_nodata: dict[int, int] = field(default_factory=dict)
+    """Samples on the map's nodata, by reference class code."""
