@@ -1,22 +1,14 @@
-"""Boundary arcs of the regions in one strip: directed pieces of outline, region on the right.
-
-A node is a corner of the pixel lattice where an outline turns, branches or crosses another. Rows
-run down, so a walk with the region on its right goes east along the region's top edge, then south,
-west and north. Directions are numbered in that order, a right turn adds 1.
-"""
+"""Boundary arcs of the regions in one strip: directed pieces of outline, region on the right."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, fields
 
 import numpy as np
 
 from .chains import chain_positions
-from .runs import IntArray, Runs, ragged_positions
-
-EAST, SOUTH, WEST, NORTH = range(4)
-NONE = -1
+from .outlines import NONE, NORTH, SOUTH, StripOutlines
+from .runs import BoolArray, IntArray, ragged_positions
 
 
 @dataclass(frozen=True)
@@ -72,108 +64,6 @@ class Arcs:
 
 
 @dataclass(frozen=True)
-class Seam:
-    """What crosses a border between strips, one entry for each lattice column (width + 1).
-
-    ``down`` is the arc that leaves southward there. ``up_hug``, ``up_cross`` and ``up_rival`` say
-    how an arc that comes northward goes on. NONE where there is nothing.
-    """
-
-    down: IntArray
-    up_hug: IntArray
-    up_cross: IntArray
-    up_rival: IntArray
-
-    @classmethod
-    def empty(cls, columns: int) -> Seam:
-        """Return a border that nothing crosses."""
-        return cls(*(np.full(columns, NONE, dtype=np.int64) for _ in range(4)))
-
-
-def _turns() -> IntArray:
-    """Return the direction in which to leave, by edges at the node (bit 1 << d) and arrival.
-
-    Right before straight before left: the walk hugs its region.
-    """
-    table = np.zeros((16, 4), dtype=np.int64)
-    for edges in range(16):
-        for arriving in range(4):
-            options = [(arriving + turn) % 4 for turn in (1, 0, 3)]
-            table[edges, arriving] = next((d for d in options if edges >> d & 1), 0)
-    return table
-
-
-_TURNS = _turns()
-
-
-class StripOutlines:
-    """The nodes of a strip, the half-edges that leave them, and how each goes on."""
-
-    def __init__(self, runs: Runs, region_of_run: IntArray, empty: int) -> None:
-        """Find the nodes between the pixel rows of ``runs``, whose outer columns are nodata."""
-        beside, below = runs.starts[:, 1:], runs.breaks
-        north, south = beside[:-1], beside[1:]
-        west, east = below[:, :-1], below[:, 1:]
-        node = (north ^ south) | (west ^ east) | (north & west)
-        self.height, self.columns = node.shape
-        at = np.flatnonzero(node)
-        self.row = at // self.columns
-        self.col = at - self.row * self.columns
-        self.edges = np.zeros(len(at), dtype=np.uint8)
-        for direction, mask in ((EAST, east), (SOUTH, south), (WEST, west), (NORTH, north)):
-            self.edges |= mask[self.row, self.col].astype(np.uint8) << np.uint8(direction)
-        pixel = at + self.row  # pixel rows are one longer than lattice rows
-        width = self.columns + 1
-        # (n, 4): region to the right of the half-edge that leaves east, south, west, north
-        corner = runs.of_pixel[
-            pixel[:, None] + np.array([width + 1, width, 0, 1], dtype=np.int64)[None, :]
-        ]
-        self.region = region_of_run[corner]
-        self.code = runs.code[corner]
-        self.target = self._targets()
-        self._meet(empty)
-
-    def _targets(self) -> IntArray:
-        """Return (n, 4), the node reached in each direction; NONE beyond the strip or no edge."""
-        count = len(self.row)
-        number = np.arange(count)
-        order = np.argsort(
-            self.col.astype(np.uint16) if self.columns < 2**16 else self.col, kind="stable"
-        )
-        same = self.col[order[1:]] == self.col[order[:-1]]
-        target = np.full((count, 4), NONE, dtype=np.int64)
-        target[:, EAST], target[:, WEST] = number + 1, number - 1
-        target[order[:-1][same], SOUTH] = order[1:][same]
-        target[order[1:][same], NORTH] = order[:-1][same]
-        for direction in range(4):
-            target[(self.edges >> direction & 1) == 0, direction] = NONE
-        return target
-
-    def _meet(self, empty: int) -> None:
-        """Find the nodes where two pixels of one code meet at a corner only."""
-        crossing = self.edges == 15
-        code = self.code
-        # on the right of east, south, west, north: the pixels south-east, south-west, north-west,
-        # north-east
-        self._falling = crossing & (code[:, EAST] == code[:, WEST]) & (code[:, EAST] != empty)
-        self._rising = crossing & (code[:, SOUTH] == code[:, NORTH]) & (code[:, SOUTH] != empty)
-
-    def arrive(self, node: IntArray, arriving: IntArray) -> tuple[IntArray, IntArray, IntArray]:
-        """Return (hug, cross, rival) for walks that reach ``node`` going ``arriving``.
-
-        ``hug`` and ``cross`` are half-edges (4 · node + direction), the same unless the node is a
-        meeting of two pixels of one code; ``rival`` is the other pixel's region there, else NONE.
-        """
-        leave = _TURNS[self.edges[node], arriving]
-        # Going south or north, the pixel on the right is on the falling diagonal.
-        falls = (arriving == SOUTH) | (arriving == NORTH)
-        meets = np.where(falls, self._falling[node], self._rising[node])
-        across = np.where(meets, (arriving + 3) % 4, leave)
-        rival = np.where(meets, self.region[node, across], NONE)
-        return 4 * node + leave, 4 * node + across, rival
-
-
-@dataclass(frozen=True)
 class StripArcs:
     """The arcs of one strip, numbered from 0, and how they meet the strips above and below."""
 
@@ -194,65 +84,96 @@ class StripArcs:
 
 def strip_arcs(outlines: StripOutlines, row: int) -> StripArcs:
     """Chain the half-edges of a strip into arcs; its first lattice row is ``row`` of the map."""
-    exists = ((outlines.edges[:, None] >> np.arange(4, dtype=np.uint8)) & 1).astype(bool)
-    exists &= outlines.region >= 0
-    half = np.flatnonzero(exists)
-    number = np.full(exists.size + 1, NONE, dtype=np.int64)  # the last entry answers for NONE
-    number[half] = np.arange(len(half))
-    node, direction = half >> 2, half & 3
-
-    target = outlines.target[node, direction]
-    inside = target >= 0
-    hug, cross = (np.full(len(half), NONE, dtype=np.int64) for _ in range(2))
-    rival = hug.copy()
-    hug[inside], cross[inside], rival[inside] = outlines.arrive(target[inside], direction[inside])
-    certain = hug == cross
-    leader, position = chain_positions(np.where(certain & inside, number[hug], NONE))
-
-    first = np.flatnonzero(position == 0)
-    arc_of = np.empty(len(half) + 1, dtype=np.int64)
-    arc_of[first] = np.arange(len(first))
-    arc_of[:-1] = arc_of[leader]
-    arc_of[-1] = NONE
-    size = np.bincount(arc_of[:-1], minlength=len(first))
-    begin = np.cumsum(size) - size
-    order = np.empty(len(half), dtype=np.int64)
-    order[begin[arc_of[:-1]] + position] = np.arange(len(half))
-    last = order[begin + size - 1]
-
-    def arc_at(half_edge: IntArray) -> IntArray:
-        return arc_of[number[half_edge]]
-
+    halves = _half_edges(outlines)
+    chains = _chains(halves)
+    last, ends = halves.node[chains.last], halves.direction[chains.last]
+    start = chains.order[chains.begin]
     arcs = Arcs(
-        outlines.region[node[first], direction[first]],
-        arc_at(hug[last]),
-        arc_at(cross[last]),
-        rival[last],
-        size,
-        outlines.col[node[order]],
-        outlines.row[node[order]] + row,
+        outlines.region[halves.node[start], halves.direction[start]],
+        chains.arc[halves.hug[chains.last]],
+        chains.arc[halves.cross[chains.last]],
+        halves.rival[chains.last],
+        chains.size,
+        outlines.col[halves.node[chains.order]],
+        outlines.row[halves.node[chains.order]] + row,
     )
-    up, down = (np.flatnonzero(~inside[last] & (direction[last] == way)) for way in (NORTH, SOUTH))
-    entered, returned = (_open_columns(outlines, way) for way in (NORTH, SOUTH))
+    goes_out = ~halves.is_inside[chains.last]
+    up, down = (np.flatnonzero(goes_out & (ends == way)) for way in (NORTH, SOUTH))
+    entered, returned = outlines.leaving(NORTH), outlines.leaving(SOUTH)
     return StripArcs(
         arcs,
         outlines.col[entered],
-        _as_arcs(outlines, entered, SOUTH, arc_at),
-        (up, outlines.col[node[last[up]]]),
-        (down, outlines.col[node[last[down]]]),
+        _onward(outlines, chains, halves, entered, SOUTH),
+        (up, outlines.col[last[up]]),
+        (down, outlines.col[last[down]]),
         outlines.col[returned],
-        _as_arcs(outlines, returned, NORTH, arc_at),
+        _onward(outlines, chains, halves, returned, NORTH),
     )
 
 
-def _open_columns(outlines: StripOutlines, way: int) -> IntArray:
-    """Return the nodes with an edge going ``way`` beyond the strip."""
-    edge = (outlines.edges >> np.uint8(way) & 1).astype(bool)
-    return np.flatnonzero(edge & (outlines.target[:, way] == NONE))
+@dataclass(frozen=True)
+class _HalfEdges:
+    """The half-edges with a region on their right, and how walks along them go on.
+
+    ``hug`` and ``cross`` are numbers of half-edges, NONE for those that leave the strip; ``number``
+    (4 · nodes + 1,) gives them for 4 · node + direction, and NONE for its last entry, NONE.
+    """
+
+    node: IntArray
+    direction: IntArray
+    is_inside: BoolArray
+    hug: IntArray
+    cross: IntArray
+    rival: IntArray
+    number: IntArray
 
 
-def _as_arcs(
-    outlines: StripOutlines, node: IntArray, arriving: int, arc_at: Callable[[IntArray], IntArray]
+def _half_edges(outlines: StripOutlines) -> _HalfEdges:
+    exists = ((outlines.edges[:, None] >> np.arange(4, dtype=np.uint8)) & 1).astype(bool)
+    exists &= outlines.region >= 0
+    half = np.flatnonzero(exists)
+    number = np.full(exists.size + 1, NONE, dtype=np.int64)
+    number[half] = np.arange(len(half))
+    node, direction = half >> 2, half & 3
+    target = outlines.target[node, direction]
+    is_inside = target >= 0
+    hug, cross, rival = (np.full(len(half), NONE, dtype=np.int64) for _ in range(3))
+    to_hug, to_cross, rival[is_inside] = outlines.arrive(target[is_inside], direction[is_inside])
+    hug[is_inside], cross[is_inside] = number[to_hug], number[to_cross]
+    return _HalfEdges(node, direction, is_inside, hug, cross, rival, number)
+
+
+@dataclass(frozen=True)
+class _Chains:
+    """Half-edges in the order of arcs: arc k is ``order[begin[k]]`` … ``order[last]``."""
+
+    order: IntArray
+    begin: IntArray
+    size: IntArray
+    last: IntArray
+    arc: IntArray
+    """(halves + 1,) the arc of every half-edge, and NONE for NONE."""
+
+
+def _chains(halves: _HalfEdges) -> _Chains:
+    """Chain half-edges while it is certain how they go on."""
+    count = len(halves.node)
+    certain = halves.hug == halves.cross
+    leader, position = chain_positions(np.where(certain, halves.hug, NONE))
+    first = np.flatnonzero(position == 0)
+    arc = np.full(count + 1, NONE, dtype=np.int64)
+    arc[first] = np.arange(len(first))
+    arc[:-1] = arc[leader]
+    size = np.bincount(arc[:-1], minlength=len(first))
+    begin = np.cumsum(size) - size
+    order = np.empty(count, dtype=np.int64)
+    order[begin[arc[:-1]] + position] = np.arange(count)
+    return _Chains(order, begin, size, order[begin + size - 1], arc)
+
+
+def _onward(
+    outlines: StripOutlines, chains: _Chains, halves: _HalfEdges, node: IntArray, arriving: int
 ) -> tuple[IntArray, IntArray, IntArray]:
+    """Return (hug, cross, rival) as arcs for walks that reach ``node`` from beyond the strip."""
     hug, cross, rival = outlines.arrive(node, np.full(len(node), arriving))
-    return arc_at(hug), arc_at(cross), rival
+    return chains.arc[halves.number[hug]], chains.arc[halves.number[cross]], rival

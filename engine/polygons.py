@@ -16,8 +16,9 @@ from .errors import InputError
 from .events import Message
 from .grid import Grid
 from .ground import GroundArea, map_coordinates
-from .polygonize import PolygonBatch, Regions, polygonize
+from .polygonize import PolygonBatch, polygonize
 from .progress import Meter, Report
+from .regions import Regions
 from .runs import FloatArray, ragged_positions
 from .sieve import Sieve
 from .strips import ClassMapReader, Strip
