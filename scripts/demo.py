@@ -96,7 +96,7 @@ def classify(pair: SamplePair) -> None:
 
 def qgis_environment(home: Path) -> dict[str, str]:
     """Return the environment of a QGIS with a fresh profile that holds this plugin only."""
-    plugins = home / ".local/share/QGIS/QGIS3/profiles/default/python/plugins"
+    plugins = home / "profiles" / "default" / "python" / "plugins"
     plugins.mkdir(parents=True)
     (plugins / "panloom").symlink_to(ROOT)
     runtime = home / "runtime"
@@ -105,6 +105,7 @@ def qgis_environment(home: Path) -> dict[str, str]:
     environment |= {
         "PATH": SYSTEM_PATH,
         "HOME": str(home),
+        "QGIS_CUSTOM_CONFIG_PATH": str(home),
         "XDG_RUNTIME_DIR": str(runtime),
         "QT_QPA_PLATFORM": "offscreen",
         "PANLOOM_PYTHON": sys.executable,
