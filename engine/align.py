@@ -131,6 +131,8 @@ def _place_without_crs(ms: Raster, pan: Raster) -> PlacedPair:
         "Neither raster has a CRS: both are taken to cover the same ground, corner to corner, and "
         "the map is in pixel coordinates."
     )
+    if ms.has_control_points or pan.has_control_points:
+        note += " Ground control points and RPCs are not used: orthorectify first to use them."
     return PlacedPair(grid, pan.grid, None, (Message(note, "warning"),))
 
 

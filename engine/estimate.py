@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -42,9 +44,10 @@ def estimate(bundle: ModelBundle, device: Device, ms_grid: Grid) -> Estimate:
     Reading, writing and polygons are not in it; on a machine with other work it is too low.
     """
     network = bundle.network
-    tile_px = default_tile_px(network.halo_px)
+    tile_px = default_tile_px(network.halo_px, is_cpu=device.is_cpu)
     tiles = plan_tiles(ms_grid.width, ms_grid.height, tile_px, network.halo_px, network.lattice_px)
-    per_tile, per_pixel, largest = _measure(bundle, device)
+    per_tile, per_pixel, largest = _measure_as_run(bundle, device)
+    at_once = min(device.workers, len(tiles))
     pixels = [tile.read.width * tile.read.height for tile in tiles]
     inputs = _input_bytes(tiles, bundle)
     return Estimate(
@@ -52,14 +55,21 @@ def estimate(bundle: ModelBundle, device: Device, ms_grid: Grid) -> Estimate:
         tiles=len(tiles),
         tile_px=tile_px,
         halo_px=network.halo_px,
-        time_s=_rounded(per_tile * len(tiles) + per_pixel * sum(pixels)),
-        memory_mb=_rounded((inputs + _ACTIVATIONS * largest * max(pixels)) / 2**20),
+        time_s=_rounded((per_tile * len(tiles) + per_pixel * sum(pixels)) / at_once),
+        memory_mb=_rounded((inputs + at_once * _ACTIVATIONS * largest * max(pixels)) / 2**20),
         basis=(
             f"two passes of the network on {device.torch} just now: {per_pixel * 1e6:.2g} s for a "
-            "million MS pixels. Without reading, writing and polygons; on a busy machine it "
-            "varies. Memory is that of pixels and activations, on top of the libraries'."
+            f"million MS pixels, {at_once} tiles at once. Without reading, writing and "
+            "polygons; on a busy machine it varies. Memory is that of pixels and activations, on top of the libraries'."
         ),
     )
+
+
+def _measure_as_run(bundle: ModelBundle, device: Device) -> tuple[float, float, float]:
+    """Measure in a thread with as many torch threads as a worker of the run has."""
+    one_thread = partial(torch.set_num_threads, 1) if device.is_cpu else None
+    with ThreadPoolExecutor(1, initializer=one_thread) as pool:
+        return pool.submit(_measure, bundle, device).result()
 
 
 def _measure(bundle: ModelBundle, device: Device) -> tuple[float, float, float]:

@@ -51,6 +51,7 @@ class Raster:
         self.label = label(spec, len({id(band.dataset) for band in bands}))
         self.bands = tuple(bands)
         self.is_georeferenced = first.transform != Affine.identity()
+        self.has_control_points = bool(first.gcps[0]) or first.rpcs is not None
         self._alphas = alphas
         self._stack = stack
         self._file_shape = (first.height, first.width)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +15,7 @@ from .events import Message
 from .grid import Grid, Window
 from .pair_needs import PairNeeds, require_fit, require_pan
 from .pan_shift import Shift, decide_shift, fixed_shift, shift_text
+from .pixel_indices import blocks, fine_indices, hull, reflect
 from .raster import Raster
 from .registration import Patch, Registration, estimate_shift, registration_windows
 from .resample import Resampler
@@ -133,12 +133,12 @@ class ScenePair:
         as it takes; what is read of a place never depends on the window.
         """
         grid = self.ms.grid
-        cols = _reflect(np.arange(window.col, window.right), grid.width)
-        rows = _reflect(np.arange(window.row, window.bottom), grid.height)
-        inner = _hull(cols, rows)
+        cols = reflect(np.arange(window.col, window.right), grid.width)
+        rows = reflect(np.arange(window.row, window.bottom), grid.height)
+        inner = hull(cols, rows)
         ms, ms_valid = self._read_ms(inner)
         cols, rows = cols - inner.col, rows - inner.row
-        ms_valid = ms_valid[np.ix_(_fine(rows, self.ratio), _fine(cols, self.ratio))]
+        ms_valid = ms_valid[np.ix_(fine_indices(rows, self.ratio), fine_indices(cols, self.ratio))]
         pan, pan_valid = self._read_pan(window.refine(self.ratio))
         valid = ms_valid & pan_valid & self._in_map(window.refine(self.ratio))
         return TileData(ms[:, rows[:, np.newaxis], cols], pan, ms_valid, pan_valid, valid)
@@ -192,15 +192,15 @@ class ScenePair:
             col, row = window.col + origin[0], window.row + origin[1]
             dn, valid = self.ms.raster.read(Window(col, row, window.width, window.height))
             fine_valid = valid.repeat(self.ratio, axis=0).repeat(self.ratio, axis=1)
-        empty = ~_blocks(fine_valid, self.ratio).any(axis=(1, 3))
+        empty = ~blocks(fine_valid, self.ratio).any(axis=(1, 3))
         return np.where(empty, np.float32(0), dn), fine_valid
 
     def _read_pan(self, fine: Window) -> tuple[Image, Mask]:
         """Return DN (1, r·h, r·w) and valid of a window on the PAN grid."""
         true = self.map_window
-        cols = true.col + _reflect(np.arange(fine.col, fine.right) - true.col, true.width)
-        rows = true.row + _reflect(np.arange(fine.row, fine.bottom) - true.row, true.height)
-        inner = _hull(cols, rows)
+        cols = true.col + reflect(np.arange(fine.col, fine.right) - true.col, true.width)
+        rows = true.row + reflect(np.arange(fine.row, fine.bottom) - true.row, true.height)
+        inner = hull(cols, rows)
         col, row = self._alignment.pan_origin
         dn, valid = self.pan.raster.read(
             Window(inner.col + col, inner.row + row, inner.width, inner.height)
@@ -221,8 +221,8 @@ class ScenePair:
         step = max(1, math.ceil(rows * self.ms.grid.width / max_pixels))
         tile = self.read(strip)
         usable = tile.ms_valid & tile.pan_valid
-        whole: Mask = _blocks(usable, self.ratio).all(axis=(1, 3))[:, step // 2 :: step]
-        pan = _blocks(tile.pan[0], self.ratio).transpose(1, 3, 0, 2)[..., step // 2 :: step]
+        whole: Mask = blocks(usable, self.ratio).all(axis=(1, 3))[:, step // 2 :: step]
+        pan = blocks(tile.pan[0], self.ratio).transpose(1, 3, 0, 2)[..., step // 2 :: step]
         return (
             tile.ms[:, :, step // 2 :: step][:, whole],
             pan.reshape(self.ratio**2, *whole.shape)[:, whole],
@@ -257,31 +257,6 @@ def _pair(
             Message(f"The PAN is moved back by {shift_text(fixed)} PAN pixels, as asked."),
         )
     return ScenePair(ms, pan, align(placed, ratio, fixed, names), fixed, (*notes, *more))
-
-
-def _reflect(index: NDArray[np.int64], size: int) -> NDArray[np.int64]:
-    """Return indices inside 0…size-1 by reflection without repeating the border pixel."""
-    if size == 1:
-        return np.zeros_like(index)
-    period = 2 * (size - 1)
-    index = index % period
-    return np.minimum(index, period - index)
-
-
-def _hull(cols: NDArray[np.int64], rows: NDArray[np.int64]) -> Window:
-    left, top = int(cols.min()), int(rows.min())
-    return Window(left, top, int(cols.max()) - left + 1, int(rows.max()) - top + 1)
-
-
-def _fine(index: NDArray[np.int64], ratio: int) -> NDArray[np.int64]:
-    """Return the PAN indices of MS indices, ``ratio`` for each."""
-    return (index[:, np.newaxis] * ratio + np.arange(ratio)).ravel()
-
-
-def _blocks(image: NDArray[Any], ratio: int) -> Any:
-    """Return (r·h, r·w) as (h, r, w, r)."""
-    height, width = image.shape
-    return image.reshape(height // ratio, ratio, width // ratio, ratio)
 
 
 def _strips(grid: Grid) -> list[Window]:

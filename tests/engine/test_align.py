@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from affine import Affine
 from pyproj import Transformer
+from rasterio.control import GroundControlPoint
 from rasterio.crs import CRS
 from rasterio.enums import Resampling
 from rasterio.warp import reproject
@@ -263,6 +264,17 @@ def test_without_crs_both_cover_the_same_ground(write_raster: Any) -> None:
         )
     assert np.array_equal(tile.pan[0], fine)
     assert np.array_equal(tile.ms[0], fine.reshape(10, 2, 20, 2).mean(axis=(1, 3)))
+
+
+def test_control_points_are_not_used_and_the_note_says_so(write_raster: Any) -> None:
+    corners = [GroundControlPoint(r, c, 500_000 + c, 5_900_000 - r) for r in (0, 9) for c in (0, 9)]
+    ms = write_raster("ms.tif", np.ones((10, 10), np.uint8), gcps=corners)
+    pan = write_raster("pan.tif", np.ones((20, 20), np.uint8), None, None)
+    with ScenePair.open(ms, pan) as pair:
+        assert pair.map_window == Window(0, 0, 20, 20)
+        assert pair.notes[0].text.endswith(
+            " Ground control points and RPCs are not used: orthorectify first to use them."
+        )
 
 
 def test_without_crs_transforms_are_used_where_both_have_one(write_raster: Any) -> None:

@@ -131,6 +131,22 @@ def test_invalid_pixels_do_not_bleed_into_valid_ones(write_raster: Any, grid: st
     assert (tile.pan[0][tile.pan_valid] == 90).all()
 
 
+@pytest.mark.parametrize("grid", [name for name in GRIDS if name != "exact"])
+def test_pixels_beside_holes_stay_near_what_is_around_them(write_raster: Any, grid: str) -> None:
+    """Few valid pixels under a kernel with negative weights must not be blown up."""
+    transform, epsg, ratio = _ms_place(grid)
+    rng = np.random.default_rng(5)
+    array = np.where(rng.random((1, 45, 52)) < 0.5, 1000, 1100).astype(np.int16)
+    array[rng.random(array.shape) < 0.6] = -9999
+    ms = write_raster("ms.tif", array, transform, f"EPSG:{epsg}", nodata=-9999)
+    pan = write_raster("pan.tif", np.ones((150, 170), np.uint8), PAN_TRANSFORM)
+    tile, _, _ = _whole(ms, pan, ratio=ratio)
+    height, width = tile.ms.shape[1:]
+    blocks = tile.ms_valid.reshape(height, ratio, width, ratio).any(axis=(1, 3))
+    assert tile.ms[0][blocks].min() > 1000 - 100
+    assert tile.ms[0][blocks].max() < 1100 + 100
+
+
 # --- borders and small rasters ---
 
 
