@@ -17,7 +17,9 @@ from .grid import Grid
 from .tiling import Tile, default_tile_px, plan_tiles
 
 _SIDES_PX = (32, 128)
-_ACTIVATIONS = 4
+_ACTIVATIONS = 10
+"""Activations of the largest size that fill as much memory as a pass does, as measured on a CPU."""
+
 _TILES_IN_MEMORY = 4
 
 
@@ -59,8 +61,9 @@ def estimate(bundle: ModelBundle, device: Device, ms_grid: Grid) -> Estimate:
         memory_mb=_rounded((inputs + at_once * _ACTIVATIONS * largest * max(pixels)) / 2**20),
         basis=(
             f"two passes of the network on {device.torch} just now: {per_pixel * 1e6:.2g} s for a "
-            f"million MS pixels, {at_once} tiles at once. Without reading, writing and "
-            "polygons; on a busy machine it varies. Memory is that of pixels and activations, on top of the libraries'."
+            f"million MS pixels, {at_once} tiles at once. Without reading, writing and polygons, and "
+            "too low on a busy machine. Memory is that of pixels and activations, on top of the "
+            "libraries'."
         ),
     )
 
