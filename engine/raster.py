@@ -108,14 +108,6 @@ class Raster:
         return tuple(band.dtype for band in self.bands)
 
     @property
-    def is_always_valid(self) -> bool:
-        """True where nothing in the files can make a pixel unusable."""
-        return not self._alphas and all(
-            band.nodata is None and not band.has_mask and not band.dtype.startswith("float")
-            for band in self.bands
-        )
-
-    @property
     def dn_range(self) -> tuple[float, float]:
         """The least and the greatest DN that the data types can hold."""
         lows, highs = zip(*(_type_range(dtype) for dtype in self.dtypes), strict=True)
