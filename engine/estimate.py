@@ -62,8 +62,8 @@ def estimate(bundle: ModelBundle, device: Device, ms_grid: Grid) -> Estimate:
         basis=(
             f"two passes of the network on {device.torch} just now: {per_pixel * 1e6:.2g} s for a "
             f"million MS pixels, {at_once} tiles at once. Without reading, writing and polygons, "
-            "and too low on a busy machine. Memory is that of pixels and activations, on top of the "
-            "libraries'."
+            "and too low on a busy machine. Memory is that of pixels and activations, without the "
+            "libraries."
         ),
     )
 
