@@ -52,8 +52,8 @@ def _dependence(assessment: Assessment) -> list[str]:
     return [
         f"The {assessment.matrix.total:,} pixels lie in {clusters.polygons:,} polygons. Pixels of "
         f"one polygon resemble each other, {narrow} With each polygon as one unit, the overall "
-        f"accuracy is uncertain by ± {100 * half:.1f} % points; counting pixels it would seem to "
-        f"be ± {50 * (high - low):.1f}."
+        f"accuracy is uncertain by ± {100 * half:.1f} percentage points; counting pixels it would "
+        f"seem to be ± {50 * (high - low):.1f}."
     ]
 
 

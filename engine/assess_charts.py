@@ -11,6 +11,7 @@ from .confusion import ConfusionMatrix
 
 _RIGHT, _WRONG = (28, 107, 74), (176, 42, 72)
 _DARK_FROM = 0.55
+_NAME_LENGTH = 26
 
 
 def percent(value: float | None, digits: int = 1) -> str:
@@ -129,7 +130,7 @@ def area_chart(assessment: Assessment, estimates: AreaEstimates) -> str:
         y = 8 + band * i
         area, half = estimates.area_m2[i], halves[i]
         parts.append(
-            f'<text x="{left - 10}" y="{y + 20}" text-anchor="end">{escape(names[code])}</text>'
+            f'<text x="{left - 10}" y="{y + 20}" text-anchor="end">{_short(names[code])}</text>'
             f'<rect x="{left}" y="{y + 2}" width="{scale * estimates.mapped_m2[i]:.1f}" height="9" '
             f'fill="{colors[code]}" opacity=".4"/>'
             f'<rect x="{left}" y="{y + 13}" width="{scale * area:.1f}" height="17" '
@@ -145,6 +146,11 @@ def area_chart(assessment: Assessment, estimates: AreaEstimates) -> str:
         f'<svg class="areas" viewBox="0 0 {left + width + 40} {height}" role="img" '
         f'aria-label="Mapped and estimated areas">{"".join(parts)}</svg>'
     )
+
+
+def _short(name: str) -> str:
+    """Return the escaped name, cut to the room left of the bars."""
+    return escape(name if len(name) <= _NAME_LENGTH else f"{name[: _NAME_LENGTH - 1]}…")
 
 
 def nice_step(largest: float) -> float:

@@ -107,7 +107,7 @@ def _headline(assessment: Assessment) -> str:
     cards = [_card("Overall accuracy", percent(matrix.oa), "%", between)]
     if estimates is not None:
         spread = f"± {percent(Z_95 * estimates.oa_standard_error)}{alone}"
-        cards.append(_card("Weighted by mapped area", percent(estimates.oa), "%", spread))
+        cards.append(_card("Weighted by area", percent(estimates.oa), "%", spread))
     aa, kappa = half_interval(matrix.aa_standard_error), half_interval(matrix.kappa_standard_error)
     cards.append(
         _card(
@@ -207,11 +207,11 @@ def _sources(assessment: Assessment, facts: PageFacts) -> str:
         ),
         ("Compared", f"{assessment.matrix.total:,} samples"),
     ]
-    rows += [("Not compared", text) for text in not_compared(assessment)]
+    rows += [("Not compared", text) for text in _not_compared(assessment)]
     rows += [("Note", text) for text in assessment.notes]
     rows += [
         ("Intervals", "95 %. Overall accuracy: Wilson 1927, with polygons as units "
-         "Cochran 1977; kappa: delta method, Congalton 1991."),
+         "Cochran 1977; kappa: delta method, Bishop et al. 1975."),
         ("Areas", "Olofsson et al. 2014, doi:10.1016/j.rse.2014.02.015; strata are the map's "
          "classes; areas of pixels on the ellipsoid where the CRS has one."),
     ]  # fmt: skip
@@ -219,19 +219,11 @@ def _sources(assessment: Assessment, facts: PageFacts) -> str:
     return f'<table class="sources">{body}</table>'
 
 
-def not_compared(assessment: Assessment) -> list[str]:
-    """Return a sentence for each reason why something of the reference is in no figure."""
-    tally, names = assessment.tally, assessment.scheme.names
-    by_class = ", ".join(
-        f"{names.get(code, f'Class {code}')} {count:,}"
-        for code, count in sorted(tally.map_nodata.items())
-    )
-    lost = sum(tally.map_nodata.values())
-    reasons = (
-        (lost, f"samples on the map's nodata ({by_class})"),
-        (tally.outside, f"{assessment.kind} outside of the map"),
-        (tally.unlabelled, f"{assessment.kind} without a class"),
-        (tally.without_pixel, "polygons that hold the center of no pixel"),
-        (tally.contradictory_px, "pixels in polygons of different classes"),
-    )
-    return [f"{number:,} {reason}" for number, reason in reasons if number]
+def _not_compared(assessment: Assessment) -> list[str]:
+    """Return what is in no figure and why; for the map's nodata also how many of each class."""
+    found = assessment.tally.reasons(assessment.kind)
+    names, lost = assessment.scheme.names, assessment.tally.map_nodata
+    if lost:
+        classes = (f"{names.get(c, f'Class {c}')} {n:,}" for c, n in sorted(lost.items()))
+        found[-1] += f" ({', '.join(classes)})"
+    return found

@@ -34,7 +34,8 @@ padding:.5rem .3rem}
 .heat .cell b{display:block;font-weight:600;line-height:1.2}
 .heat .cell small{color:inherit;opacity:.85;font-size:.75rem}.heat .none{color:var(--line)}
 .heat tfoot td{text-align:center}
-.heat tfoot td:nth-last-child(-n+2){text-align:right}.heat tbody tr>td:nth-last-child(-n+2){white-space:nowrap}
+.heat tfoot td:nth-last-child(-n+2){text-align:right}
+.heat tbody tr>td:nth-last-child(-n+2){white-space:nowrap}
 .bar{min-width:6.5rem}.bar i{display:block;height:.3rem;border-radius:.2rem;background:var(--line);
 margin-top:.2rem;overflow:hidden}.bar u{display:block;height:100%}
 .figures td{white-space:nowrap}

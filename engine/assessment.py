@@ -133,8 +133,8 @@ class SampleCount:
 def cluster_error(size: NDArray[np.int64], right: NDArray[np.int64]) -> ClusterError:
     """Return the error of a ratio of sums over clusters of ``size`` (m,) with ``right`` (m,).
 
-    Cochran 1977, Sampling Techniques, equation 11.30 (clusters of unequal size, ratio to size),
-    without the finite population correction.
+    Cochran 1977, Sampling Techniques, chapter 6 (variance of a ratio), without the finite
+    population correction.
     """
     count, total = len(size), int(size.sum())
     spread = right - int(right.sum()) / total * size

@@ -131,8 +131,7 @@ class ConfusionMatrix:
     def kappa_standard_error(self) -> float | None:
         """Standard error of ``kappa`` for independent samples, by the delta method.
 
-        Bishop, Fienberg & Holland 1975, Discrete Multivariate Analysis, section 11.4; the same as
-        equation 4 of Congalton 1991, doi:10.1016/0034-4257(91)90048-B.
+        Bishop, Fienberg & Holland 1975, Discrete Multivariate Analysis, section 11.4.
         """
         n = self.total
         if self.kappa is None:

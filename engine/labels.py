@@ -40,3 +40,15 @@ class SampleTally:
     """Pixels on which polygons of different classes lie."""
     map_nodata: dict[int, int] = field(default_factory=dict)
     """Samples on the map's nodata, by reference class code."""
+
+    def reasons(self, kind: str) -> list[str]:
+        """Return a phrase for each reason that applies: how many of what, and why not."""
+        feature = kind.removesuffix("s")
+        counts = (
+            (self.outside, feature, "outside of the map"),
+            (self.unlabelled, feature, "without a class"),
+            (self.without_pixel, feature, "around the center of no pixel"),
+            (self.contradictory_px, "pixel", "in polygons of different classes"),
+            (sum(self.map_nodata.values()), "sample", "on the map's nodata"),
+        )
+        return [f"{n:,} {what}{'s' * (n != 1)} {why}" for n, what, why in counts if n]

@@ -146,19 +146,7 @@ def _estimates(
 def _require_samples(matrix: ConfusionMatrix, reference: Reference, label: str) -> None:
     if matrix.total:
         return
-    tally = reference.tally
-    lost = sum(tally.map_nodata.values())
-    found = [
-        f"{number:,} {reason}"
-        for number, reason in (
-            (tally.outside, f"{reference.kind} lie outside of it"),
-            (tally.unlabelled, f"{reference.kind} have no class"),
-            (tally.without_pixel, "polygons hold the center of no pixel"),
-            (tally.contradictory_px, "pixels lie in polygons of different classes"),
-            (lost, "samples lie on its nodata"),
-        )
-        if number
-    ]
+    found = reference.tally.reasons(reference.kind)
     raise InputError(
         f"No sample of `{label}` lies on a classified pixel of the map"
         + (f": {', '.join(found)}." if found else "."),
