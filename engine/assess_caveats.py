@@ -12,7 +12,8 @@ Remotely Sensed Data (chapter on sample size)."""
 
 def caveats(assessment: Assessment) -> list[str]:
     """Return the sentences, the most specific first."""
-    found = [*_dependence(assessment), *_scale(assessment), *_few(assessment), *_strata(assessment)]
+    checks = (_dependence, _scale, _few, _without_error, _strata)
+    found = [sentence for check in checks for sentence in check(assessment)]
     lost = sum(assessment.tally.map_nodata.values())
     if lost:
         share = 100 * lost / (lost + assessment.matrix.total)
@@ -77,6 +78,18 @@ def _few(assessment: Assessment) -> list[str]:
     return [
         f"Fewer than {FEW} reference samples, so that the class's accuracy is a rough one: "
         f"{', '.join(few)}."
+    ]
+
+
+def _without_error(assessment: Assessment) -> list[str]:
+    matrix = assessment.matrix
+    totals = (*matrix.reference_totals, *matrix.map_totals)
+    accuracies = (*matrix.producers_accuracy, *matrix.users_accuracy)
+    if not any(a == 1 and n < FEW for a, n in zip(accuracies, totals, strict=True)):
+        return []
+    return [
+        "Where few samples show no error, the formulas give 100 ± 0: none was found, which is not "
+        "to say that there is none."
     ]
 
 

@@ -12,6 +12,7 @@ from .confusion import ConfusionMatrix
 _RIGHT, _WRONG = (28, 107, 74), (176, 42, 72)
 _DARK_FROM = 0.55
 _NAME_LENGTH = 26
+_MANY = 8
 
 
 def percent(value: float | None, digits: int = 1) -> str:
@@ -41,8 +42,9 @@ def heat_map(assessment: Assessment) -> str:
     totals = "".join(f"<td>{n:,}</td>" for n in matrix.map_totals)
     users = "".join(f"<td>{percent(v)}</td>" for v in matrix.users_accuracy)
     size = len(names)
+    many = " many" if size > _MANY else ""
     return (
-        '<div class="wide"><table class="heat"><thead>'
+        f'<div class="wide"><table class="heat{many}"><thead>'
         f'<tr><th></th><th colspan="{size}" class="axis">in the map</th><th></th><th></th></tr>'
         f'<tr><th class="axis left">in the reference</th>{head}<th>samples</th>'
         "<th>found, %<small>producer's accuracy</small></th></tr></thead>"
@@ -120,7 +122,7 @@ def area_chart(assessment: Assessment, estimates: AreaEstimates) -> str:
     reach = [a + h for a, h in zip(estimates.area_m2, halves, strict=True)]
     largest = max(*reach, *estimates.mapped_m2)
     unit, unit_name = area_unit(largest, assessment.has_crs)
-    left, width, band = 190, 560, 46
+    left, width, band = 190, 520, 46
     step = nice_step(largest / unit)
     top = max(step, math.ceil(largest / unit / step) * step)
     scale = width / (top * unit)
@@ -136,14 +138,14 @@ def area_chart(assessment: Assessment, estimates: AreaEstimates) -> str:
             f'<rect x="{left}" y="{y + 13}" width="{scale * area:.1f}" height="17" '
             f'fill="{colors[code]}"/>'
         )
-        if code not in estimates.left_out or area:
+        if area:
             low, high = left + scale * max(0.0, area - half), left + scale * (area + half)
             parts.append(
                 f'<path class="whisker" d="M{low:.1f} {y + 21.5}H{high:.1f}'
                 f'M{low:.1f} {y + 16}v11M{high:.1f} {y + 16}v11"/>'
             )
     return (
-        f'<svg class="areas" viewBox="0 0 {left + width + 40} {height}" role="img" '
+        f'<svg class="areas" viewBox="0 0 {left + width + 90} {height}" role="img" '
         f'aria-label="Mapped and estimated areas">{"".join(parts)}</svg>'
     )
 
@@ -165,9 +167,11 @@ def _axis(left: int, scale: float, step: float, top: float, bottom: int, unit: s
     lines = []
     for i in range(round(top / step) + 1):
         x = left + scale * step * i
-        label = f"{step * i:,.10g}" + (f" {unit}" if i == round(top / step) else "")
+        label = f"{step * i:,.10g}"
         lines.append(
             f'<path class="grid" d="M{x:.1f} 4V{bottom}"/>'
             f'<text class="tick" x="{x:.1f}" y="{bottom + 18}" text-anchor="middle">{label}</text>'
         )
+    end = left + scale * top + 8
+    lines.append(f'<text class="tick" x="{end:.1f}" y="{bottom}">{unit}</text>')
     return "".join(lines)

@@ -33,6 +33,8 @@ color:var(--ink)}.heat .axis.left{text-align:left}
 padding:.5rem .3rem}
 .heat .cell b{display:block;font-weight:600;line-height:1.2}
 .heat .cell small{color:inherit;opacity:.85;font-size:.75rem}.heat .none{color:var(--line)}
+.heat tbody th{min-width:10rem;position:sticky;left:0;background:var(--paper);z-index:1}
+.heat.many{font-size:.85rem}.heat.many .cell{min-width:3.6rem}
 .heat tfoot td{text-align:center}
 .heat tfoot td:nth-last-child(-n+2){text-align:right}
 .heat tbody tr>td:nth-last-child(-n+2){white-space:nowrap}

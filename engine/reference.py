@@ -18,8 +18,9 @@ from ..models.classes import UNCLASSIFIED
 from .errors import InputError
 from .grid import Grid, Window
 from .labels import Labels, SampleTally
+from .reference_layer import vector_layers
 from .reference_raster import RasterReference
-from .reference_vector import load_vector_reference, vector_layers
+from .reference_vector import load_vector_reference
 from .strips import ClassMapReader
 
 

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 from typing import Any
 
-import geopandas
 import numpy as np
-import pyogrio
 import shapely
 from numpy.typing import NDArray
 from rasterio.features import rasterize
@@ -17,22 +14,9 @@ from .errors import InputError
 from .grid import Grid, Window
 from .labels import POINTS, POLYGONS, Labels, SampleTally
 from .reference_classes import class_codes
+from .reference_layer import choose_field, file_name, in_crs_of, read_layer
 
-DEFAULT_FIELD = "class_code"
-"""The field that Panloom's own polygons carry; used where none is named."""
-
-_LAYER = "|layername="
 _POINTS, _POLYGONS = {"Point", "MultiPoint"}, {"Polygon", "MultiPolygon"}
-
-
-def vector_layers(path: str) -> list[str] | None:
-    """Return the names of the spatial layers in a file, None where it is no vector file."""
-    try:
-        listed = pyogrio.list_layers(_file(path))
-    except Exception:  # whatever GDAL says, a raster may still be in it
-        return None
-    layers = [str(name) for name, kind in listed if kind is not None]
-    return layers or (None if len(listed) == 0 else [])
 
 
 def load_vector_reference(
@@ -45,8 +29,8 @@ def load_vector_reference(
     closed: bool,
 ) -> PointReference | PolygonReference:
     """Return the samples of one layer in the CRS of ``grid``; raises InputError."""
-    frame = _read(path, layers)
-    label = Path(_file(path)).name
+    frame = read_layer(path, layers)
+    label = file_name(path)
     kinds = set(frame.geometry.geom_type.dropna())
     if not kinds or not (kinds <= _POINTS or kinds <= _POLYGONS):
         found = ", ".join(sorted(kinds)) or "no geometry"
@@ -55,11 +39,11 @@ def load_vector_reference(
             "reference-geometry",
             "Choose a layer of points or of polygons.",
         )
-    values = frame[_field(frame, class_field, label)]
+    values = frame[choose_field(frame, class_field, label)]
     codes = class_codes(values, names, label, closed=closed)
     there = frame.geometry.notna() & ~frame.geometry.is_empty & (codes > 0)
     tally = SampleTally(features=len(frame), unlabelled=int((~there).sum()))
-    geometry = _to_map(frame[there], grid, label)
+    geometry = in_crs_of(grid, frame[there], label)
     codes = codes[there.to_numpy()]
     if kinds <= _POINTS:
         return PointReference(geometry, codes, grid, tally)
@@ -159,84 +143,6 @@ class PolygonReference:
         for code in np.unique(self._codes[hits]):
             classes += self._burn(hits[self._codes[hits] == code], window) >= 0
         return classes > 1
-
-
-def _file(path: str) -> str:
-    return path.split(_LAYER)[0]
-
-
-def _read(path: str, layers: list[str]) -> Any:
-    """Read one layer: the one named as QGIS does (``file|layername=x``), or the only one."""
-    name, _, layer = path.partition(_LAYER)
-    layer = layer.split("|")[0]
-    label = Path(name).name
-    if layer and layer not in layers:
-        raise InputError(
-            f"`{label}` has no layer `{layer}`; it has {', '.join(layers)}.",
-            "reference-layer",
-            "Name one of these.",
-        )
-    if not layer and len(layers) > 1:
-        raise InputError(
-            f"`{label}` has {len(layers)} layers ({', '.join(layers)}); one is needed.",
-            "reference-layer",
-            f'Name it, as in "{label}{_LAYER}{layers[0]}".',
-        )
-    try:
-        frame = geopandas.read_file(name, layer=layer or (layers[0] if layers else None))
-    except Exception as error:
-        raise InputError(
-            f"The reference `{label}` cannot be read ({error}).",
-            "reference-unreadable",
-            "Check that the file is complete.",
-        ) from error
-    if not isinstance(frame, geopandas.GeoDataFrame):
-        raise InputError(
-            f"`{label}` is a table without geometry; points or polygons are needed.",
-            "reference-geometry",
-            "Make a point layer of its coordinates first.",
-        )
-    return frame
-
-
-def _field(frame: Any, wanted: str | None, label: str) -> str:
-    fields = [str(name) for name in frame.columns if name != frame.geometry.name]
-    if wanted is None and DEFAULT_FIELD in fields:
-        return DEFAULT_FIELD
-    if wanted in fields and wanted is not None:
-        return wanted
-    listed = ", ".join(f"`{name}`" for name in fields) or "none"
-    if wanted is None:
-        raise InputError(
-            f"Which field of `{label}` holds the class is not said; its fields are {listed}.",
-            "no-class-field",
-            "Name one with `--class-field`.",
-        )
-    raise InputError(
-        f"`{label}` has no field `{wanted}`; its fields are {listed}.",
-        "missing-field",
-        "Name one of these with `--class-field`.",
-    )
-
-
-def _to_map(frame: Any, grid: Grid, label: str) -> NDArray[Any]:
-    """Return the geometries in the map's CRS; both or neither need one."""
-    if grid.crs is not None and frame.crs is None:
-        raise InputError(
-            f"The reference `{label}` has no CRS; the map has one.",
-            "reference-no-crs",
-            "Assign the layer's CRS (in QGIS: Layer > Set CRS, then export it).",
-        )
-    if grid.crs is None and frame.crs is not None:
-        raise InputError(
-            f"The map has no CRS; the reference `{label}` has {frame.crs.name}.",
-            "map-no-crs",
-            "Assign the map's CRS, for example with gdal_edit.py -a_srs.",
-        )
-    if grid.crs is not None:
-        frame = frame.to_crs(grid.crs.to_wkt())
-    geometry: NDArray[Any] = frame.geometry.to_numpy()
-    return geometry
 
 
 def _outline(grid: Grid) -> shapely.Polygon:

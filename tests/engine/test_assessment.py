@@ -92,6 +92,7 @@ def test_caveats_are_said_where_they_apply(counted):
     assert "Water (3), Forest (3)" in points
     assert "polygons" not in points
     assert "nodata" not in points
+    assert "100 ± 0" not in points
     polygons = " ".join(caveats(assessment(counted, POLYGONS)))
     assert "The 6 pixels lie in 4 polygons." in polygons
     coarse = " ".join(caveats(assessment(counted, RASTER, pixels_per_sample=4.0)))
@@ -105,6 +106,7 @@ def test_a_stratum_left_out_is_said():
     count.add(pairs([2, 2, 5], [2, 2, 5]))
     said = " ".join(caveats(assessment(count, mapped=(900.0, 100.0))))
     assert "No area is estimated where the map shows Forest (10 % of it)" in said
+    assert "Where few samples show no error, the formulas give 100 ± 0" in said
     count = SampleCount(1)
     count.add(pairs([2, 5], [2, 5]))
     assert "No mapped class has two samples" in " ".join(caveats(assessment(count)))
