@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -74,6 +75,25 @@ def test_the_dialog_runs_on_a_generated_pair(window, sample_pair, artifacts):
     )
     assert report["successful"] is True, report["log"]
     check_tree(report["tree"], Path(sample_pair["MS"]).stem)
+
+
+def test_the_batch_dialog_runs_every_row(window, sample_pair, tmp_path):
+    rows = [
+        {**sample_pair, "GRID": grid, "OUTPUT": str(tmp_path / f"{grid}.tif")}
+        for grid in ("pan", "ms")
+    ]
+    report = window(algorithm="panloom:classify", batch=rows)
+    assert [Path(row["OUTPUT"]).is_file() for row in rows] == [True, True], report["log"]
+
+
+def test_the_options_page_keeps_what_it_is_told(window, qgis, tmp_path, artifacts):
+    report = window(
+        options={"python": "/opt/engine/bin/python", "folder": str(tmp_path)},
+        screenshot=str(artifacts / "qgis_options.png"),
+    )
+    assert report["kept"] == ["/opt/engine/bin/python", str(tmp_path)]
+    assert f"Ready: {sys.executable}" in report["texts"], "PANLOOM_PYTHON goes before the page"
+    assert report["emptied"] == ["", str(qgis.profile / "panloom")]
 
 
 def test_cancel_ends_the_engine_and_leaves_nothing(window, data_dir, tmp_path):

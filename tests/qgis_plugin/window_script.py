@@ -1,7 +1,9 @@
 """Runs inside a QGIS window (``qgis --code``): opens a tool's dialog, runs it, looks at the result.
 
 PANLOOM_SCENARIO is a JSON file: ``algorithm``, ``parameters``, ``background`` (a raster to load
-first), ``screenshot``, ``report`` (JSON to write), ``cancel`` (press Cancel once the engine runs).
+first), ``screenshot``, ``report`` (JSON to write), ``cancel`` (press Cancel once the engine runs),
+``tidy`` (for a picture: no browser, no messages). Instead, ``batch`` gives rows of parameters for
+the batch dialog, and ``options`` values for Panloom's page of the options.
 """
 
 from __future__ import annotations
@@ -13,9 +15,20 @@ import traceback
 from pathlib import Path
 
 import processing
-from qgis.core import QgsLayerTreeLayer, QgsProject, QgsRasterLayer
+from qgis.core import (
+    QgsApplication,
+    QgsContrastEnhancement,
+    QgsLayerTree,
+    QgsLayerTreeLayer,
+    QgsMultiBandColorRenderer,
+    QgsProcessingContext,
+    QgsProject,
+    QgsRasterLayer,
+    QgsRasterMinMaxOrigin,
+)
+from qgis.gui import QgsFileWidget
 from qgis.PyQt.QtCore import QCoreApplication, QTimer
-from qgis.PyQt.QtWidgets import QTextEdit
+from qgis.PyQt.QtWidgets import QDockWidget, QLabel, QTextEdit, QWidget
 from qgis.utils import iface
 
 SCENARIO = json.loads(Path(os.environ["PANLOOM_SCENARIO"]).read_text(encoding="utf-8"))
@@ -25,7 +38,7 @@ TIMEOUT_S = 240
 
 def start() -> None:
     """Open the dialog and press Run."""
-    iface.mainWindow().resize(1480, 920)
+    iface.mainWindow().resize(*SCENARIO.get("size", (1480, 920)))
     project = QgsProject.instance()
     background = SCENARIO.get("background")
     if background:
@@ -44,9 +57,9 @@ def start() -> None:
     dialog.runButton().click()
     if SCENARIO.get("cancel"):
         cancel_when_running(dialog)
-    wait_until(lambda: bool(ended))
-    REPORT["successful"] = ended[0] if ended else None
-    REPORT["ended_at"] = time.time()
+    # QGIS 3.40 and later do not say that a cancelled run has ended; their button tells.
+    wait_until(lambda: ended or (SCENARIO.get("cancel") and not dialog.cancelButton().isEnabled()))
+    REPORT["successful"] = bool(ended and ended[0])
     REPORT["log"] = "\n".join(pane.toPlainText() for pane in dialog.findChildren(QTextEdit))
     dialog.close()
     # The layers are put in order by an event that is still to come.
@@ -118,11 +131,9 @@ def show_all() -> None:
     root = QgsProject.instance().layerTreeRoot()
     for node in root.findLayers():
         node.setExpanded(True)
-    if SCENARIO.get("hide"):
-        for node in root.findLayers():
-            if node.name().startswith(tuple(SCENARIO["hide"])):
-                node.setItemVisibilityChecked(False)
     iface.mapCanvas().zoomToFullExtent()
+    if SCENARIO.get("tidy"):
+        tidy(root)
     wait_until(lambda: False, 1.0)
     iface.mapCanvas().refreshAllLayers()
     wait_until(lambda: not iface.mapCanvas().isDrawing(), 20.0)
@@ -131,10 +142,86 @@ def show_all() -> None:
         iface.mainWindow().grab().save(SCENARIO["screenshot"])
 
 
+def tidy(root: QgsLayerTree) -> None:
+    """Leave the layers and the map alone in the window, the imagery in natural colors."""
+    for dock in iface.mainWindow().findChildren(QDockWidget):
+        dock.setVisible(dock.objectName() == "Layers")
+    iface.messageBar().clearWidgets()
+    stretch_natural_color(root.findLayers()[-1].layer())
+    iface.mapCanvas().zoomToFullExtent()
+
+
+def stretch_natural_color(layer: QgsRasterLayer) -> None:
+    """Show red, green and blue (bands 3, 2, 1) between the 2nd and 98th percentile."""
+    renderer = QgsMultiBandColorRenderer(layer.dataProvider(), 3, 2, 1)
+    layer.setRenderer(renderer)
+    layer.setContrastEnhancement(
+        QgsContrastEnhancement.StretchToMinimumMaximum,
+        QgsRasterMinMaxOrigin.CumulativeCut,
+    )
+
+
+def run_batch() -> None:
+    """Run the rows of a batch in the dialog that “Run as Batch Process…” opens."""
+    from processing.gui.BatchAlgorithmDialog import BatchAlgorithmDialog
+
+    registry = QgsApplication.processingRegistry()
+    dialog = BatchAlgorithmDialog(registry.createAlgorithmById(SCENARIO["algorithm"]))
+    dialog.show()
+    fill_rows(dialog.mainWidget(), SCENARIO["batch"])
+    dialog.runButton().click()
+    outputs = [Path(row["OUTPUT"]) for row in SCENARIO["batch"]]
+    wait_until(lambda: all(path.is_file() for path in outputs))
+    wait_until(lambda: not dialog.cancelButton().isEnabled(), 30.0)
+    REPORT["log"] = "\n".join(pane.toPlainText() for pane in dialog.findChildren(QTextEdit))
+
+
+def fill_rows(panel: QWidget, rows: list[dict[str, object]]) -> None:
+    """Type the values of each row into the table of a batch dialog."""
+    context = QgsProcessingContext()
+    panel.clear()
+    for number, row in enumerate(rows):
+        panel.addRow()
+        for name, value in row.items():
+            column = panel.parameter_to_column[name]
+            if panel.alg.parameterDefinition(name).isDestination():
+                panel.tblParameters.cellWidget(number + 1, column).setValue(value)
+            else:
+                panel.wrappers[number][column].setParameterValue(value, context)
+
+
+def change_options() -> None:
+    """Fill in Panloom's page of the options, accept it, and read back what was kept."""
+    from panloom.qgis_plugin import settings
+    from panloom.qgis_plugin.options_page import PanloomOptionsFactory
+
+    factory = PanloomOptionsFactory()
+    page = factory.createWidget()
+    page.resize(700, 200)
+    widgets = page.findChildren(QgsFileWidget)
+    widgets[0].setFilePath(SCENARIO["options"]["python"])
+    widgets[1].setFilePath(SCENARIO["options"]["folder"])
+    page.show()
+    wait_until(lambda: False, 0.3)
+    if SCENARIO.get("screenshot"):
+        page.grab().save(SCENARIO["screenshot"])
+    page.apply()
+    REPORT["kept"] = [settings.python_setting(), str(settings.engine_folder())]
+    REPORT["texts"] = [label.text() for label in page.findChildren(QLabel)]
+    settings.set_python_setting("")
+    settings.set_engine_folder(settings.default_engine_folder())
+    REPORT["emptied"] = [settings.python_setting(), str(settings.engine_folder())]
+
+
 def main() -> None:
     """Run the scenario, write the report, close QGIS."""
     try:
-        start()
+        if "options" in SCENARIO:
+            change_options()
+        elif "batch" in SCENARIO:
+            run_batch()
+        else:
+            start()
     except Exception:
         REPORT["traceback"] = traceback.format_exc()
     Path(SCENARIO["report"]).write_text(json.dumps(REPORT), encoding="utf-8")
