@@ -107,6 +107,8 @@ def polygon_wkb(
 
 
 def _write_ogr(path: Path, layer: str, crs: CRS | None, batches: Iterable[pa.RecordBatch]) -> None:
+    # Built in a thread, the index of a GeoPackage gets a file of its own: a hard end leaves it behind.
+    pyogrio.set_gdal_config_options({"OGR_GPKG_ALLOW_THREADED_RTREE": False})
     failed: list[BaseException] = []
     stream = pa.RecordBatchReader.from_batches(SCHEMA, _remembering(batches, failed))
     try:
