@@ -107,7 +107,7 @@ def polygon_wkb(
 
 
 def _write_ogr(path: Path, layer: str, crs: CRS | None, batches: Iterable[pa.RecordBatch]) -> None:
-    # Built in a thread, the index of a GeoPackage gets a file of its own: a hard end leaves it behind.
+    # Built in a thread, the index of a GeoPackage has a file of its own, left by a hard end.
     pyogrio.set_gdal_config_options({"OGR_GPKG_ALLOW_THREADED_RTREE": False})
     failed: list[BaseException] = []
     stream = pa.RecordBatchReader.from_batches(SCHEMA, _remembering(batches, failed))
