@@ -45,7 +45,7 @@ def write(path, codes, confidence=None, step=100, confidence_path=None):
     return writer
 
 
-@pytest.fixture()
+@pytest.fixture
 def codes():
     return np.random.default_rng(1).choice(np.array([0, 1, 3, 7], np.uint8), (611, 533))
 
