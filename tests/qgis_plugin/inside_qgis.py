@@ -135,7 +135,9 @@ def other_crs(parameters: dict[str, Any]) -> dict[str, Any]:
 def model(inputs: dict[str, Any], output: str) -> dict[str, Any]:
     """Run a model of the designer: classify, then make polygons of the map."""
     chain = _model(inputs.get("MODEL", "landsat-5class"))
-    return _run(chain, {"ms": inputs["MS"], "pan": inputs["PAN"], "polygons:land": output})
+    # Versions differ in what they call a model's output.
+    destination = chain.destinationParameterDefinitions()[0].name()
+    return _run(chain, {"ms": inputs["MS"], "pan": inputs["PAN"], destination: output})
 
 
 def _model(model_name: str) -> QgsProcessingModelAlgorithm:
