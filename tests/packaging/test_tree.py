@@ -57,7 +57,7 @@ def test_every_dependency_is_locked():
 
 def test_no_file_names_a_place_on_the_machine_it_was_written_on():
     places = re.compile(
-        r"/[w]ork/|/[r]oot/|/[h]ome/\w+/|/[U]sers/\w+/|file:///[o]pt|[C]:\\Users\\\w"
+        r"/[w]ork/|/[r]oot/\.pyenv|/[h]ome/\w+/|/[U]sers/\w+/|file:///[o]pt|[C]:\\Users\\\w"
     )
     wrong = []
     for path in tracked():
