@@ -30,6 +30,7 @@ from ..radiometry import fit_radiometry
 from ..scene import PairNeeds, ScenePair
 from ..style import write_polygon_style, write_raster_style
 from ..tiling import Tile, default_tile_px, plan_tiles
+from ..vector_file import require_vector_format
 from ..version import __version__
 
 
@@ -144,6 +145,8 @@ def _targets(options: ClassifyOptions) -> dict[str, Path]:
         value = getattr(options, role)
         if value:
             targets[role] = Path(value)
+    if options.polygons:
+        require_vector_format(options.polygons)
     targets["map_style"] = targets["map"].with_suffix(".qml")
     if options.polygons:
         targets["polygons_style"] = targets["polygons"].with_suffix(".qml")

@@ -81,11 +81,11 @@ def scenes(data_dir: Path) -> list[tuple[Path, Path]]:
 
 
 def test_the_map_does_not_depend_on_tile_or_batch(data_dir, tmp_path):
-    """0 pixels differ on every real pair between the smallest and the largest tiles."""
+    """0 pixels differ on every real pair; one of them is tried with more tilings below."""
     pairs = scenes(data_dir)
     assert len(pairs) == 35
     for number, pair in enumerate(pairs):
-        run(pair, tmp_path / f"{number}a.tif", tile_px=64, batch_size=4)
+        run(pair, tmp_path / f"{number}a.tif", tile_px=128, batch_size=4)
         run(pair, tmp_path / f"{number}b.tif", tile_px=512)
         a, b = read(tmp_path / f"{number}a.tif"), read(tmp_path / f"{number}b.tif")
         assert np.count_nonzero(a != b) == 0, pair[0]
@@ -209,6 +209,7 @@ BAD = [
     ({"aoi": "missing"}, "aoi-unreadable"),
     ({"output": "map.png"}, "map-format"),
     ({"polygons": "map.gpkg"}, "same-stem"),
+    ({"polygons": "parts.shp"}, "polygon-format"),
     ({"device": "abacus"}, "unknown-device"),
     ({"device": "cuda:99"}, "no-device"),
 ]
