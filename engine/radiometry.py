@@ -1,10 +1,10 @@
 """How digital numbers become network input, so that one model carries from sensor to sensor.
 
 A sensor's DN differ from surface reflectance by an offset and a gain: the encoding's zero, haze and
-the sun. ``dark-object`` takes them from the scene itself: the darkest pixels of each visible band give
-that band's haze, the darkest pixels of the band with the longest wavelength, where haze is negligible,
-the zero of all infrared bands; one gain for all bands, from the infrared, keeps their ratios. Clouds,
-large lakes and bare scenes move these less than they move a stretch of every band.
+the sun. ``dark-object`` takes them from the scene itself: the darkest pixels of each visible band
+give that band's haze, the darkest pixels of the band with the longest wavelength, where haze is
+negligible, the zero of all infrared bands; one gain for all bands, from the infrared, keeps their
+ratios. Clouds, large lakes and bare scenes move these less than they move a stretch of every band.
 (Dark-object subtraction: Chavez 1988, doi:10.1016/0034-4257(88)90019-3.)
 """
 
@@ -76,10 +76,10 @@ def fit_radiometry(
     """Return the radiometry of a scene from valid pixels, ms (C, n) and pan (r·r, n), as DN.
 
     ``spec`` is the card's: ``kind`` and, optionally, ``dark_percentile``, ``bright_percentile``,
-    ``infrared`` (indices of the bands that share one zero and give the gain; default the last three),
-    ``zero_from`` (index of the band that gives that zero; default the last), ``limits`` (default
-    −1…6). A scene without pixels or contrast gets offset 0 or gain 1. Raises ModelError for a spec
-    that this version does not know.
+    ``infrared`` (indices of the bands that share one zero and give the gain; default the last
+    three), ``zero_from`` (index of the band that gives that zero; default the last), ``limits``
+    (default −1…6). A scene without pixels or contrast gets offset 0 or gain 1. Raises ModelError
+    for a spec that this version does not know.
     """
     _check(spec)
     bands = ms.shape[0]

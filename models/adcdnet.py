@@ -31,10 +31,10 @@ class Depths:
 class AdcdNet(FusionNetwork):
     """The dense ADCD-Net: about 0.1 million multiplications per MS pixel.
 
-    ``width`` and ``deep_width`` are channels on the MS grid and on the half-resolution context grid;
-    ``detail_width`` channels on the PAN grid; ``gate_px`` the radius of the gates in pixels;
-    ``fusion`` a name from ``models/fusion.py``. ``spectral_shape`` adds, for every pair of bands, the
-    normalized difference: what is left of a spectrum when illumination changes.
+    ``width`` and ``deep_width`` are channels on the MS grid and on the half-resolution context
+    grid; ``detail_width`` channels on the PAN grid; ``gate_px`` the radius of the gates in pixels;
+    ``fusion`` a name from ``models/fusion.py``. ``spectral_shape`` adds, for every pair of bands,
+    the normalized difference: what is left of a spectrum when illumination changes.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class AdcdNet(FusionNetwork):
 
     def _reach_px(self) -> int:
         branch = max(self.ms_branch.reach_px, self.pan_branch.reach_px)
-        after = int(self.fusion.reach_px) + self.context.reach_px + self.decoder.reach_px
+        after = self.fusion.reach_px + self.context.reach_px + self.decoder.reach_px
         return branch + after
 
 
@@ -119,7 +119,7 @@ class PanBranch(nn.Module):
 
 
 class Context(nn.Module):
-    """A wider view on a grid of half the resolution, brought back and joined to what it came from."""
+    """A wider view at half the resolution, brought back and joined to what it came from."""
 
     def __init__(self, width: int, deep_width: int, gate_px: int) -> None:
         super().__init__()

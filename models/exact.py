@@ -1,10 +1,11 @@
 """Operations whose rounding does not depend on the shape of the patch.
 
-oneDNN chooses a convolution kernel by the whole shape of its input, and for few channels the choices
-add in different orders: the same pixel then gets other last bits in another tile. With channels-last
-memory and channel counts that are multiples of 16 every choice adds in the same order (a test measures
-it). The classes here bring every convolution into that form. Vectorized transcendental functions round
-the few remaining elements of an array differently; ``sigmoid`` hides that in double precision.
+oneDNN chooses a convolution kernel by the whole shape of its input, and for few channels the
+choices add in different orders: the same pixel then gets other last bits in another tile. With
+channels-last memory and channel counts that are multiples of 16 every choice adds in the same order
+(a test measures it). The classes here bring every convolution into that form. Vectorized
+transcendental functions round the few remaining elements of an array differently; ``sigmoid`` hides
+that in double precision.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ class BlockConv2d(nn.Conv2d):
 
 
 class StencilConv2d(nn.Conv2d):
-    """A 3×3 convolution of one to a few channels: its nine taps as channels of a 1×1 convolution."""
+    """A 3×3 convolution of a few channels: nine taps as channels of a 1×1 convolution."""
 
     def __init__(self, in_channels: int, out_channels: int, stride: int = 1) -> None:
         super().__init__(in_channels, out_channels, 3, stride=stride, padding=1)

@@ -11,8 +11,8 @@ from .units import ConvUnit
 def fold_batch_norm(network: nn.Module) -> None:
     """Fold, in place, every batch normalization of ``network`` into its convolution.
 
-    The network has to be in evaluation mode, and cannot be trained further; logits stay the same but
-    for rounding. Folding a second time changes nothing. Raises ValueError in training mode.
+    The network has to be in evaluation mode, and cannot be trained further; logits stay the same
+    but for rounding. Folding a second time changes nothing. Raises ValueError in training mode.
     """
     for unit in network.modules():
         if isinstance(unit, ConvUnit) and isinstance(unit.norm, nn.BatchNorm2d):
@@ -22,6 +22,8 @@ def fold_batch_norm(network: nn.Module) -> None:
 def _fold(unit: ConvUnit, norm: nn.BatchNorm2d) -> None:
     if unit.training:
         raise ValueError("a network in training mode cannot be folded; call eval() first")
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
     unit.conv.weight, unit.conv.bias = fuse_conv_bn_weights(
         unit.conv.weight,
         unit.conv.bias,

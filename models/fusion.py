@@ -50,7 +50,10 @@ class GatedFusion(nn.Module):
         return pan + gate * (ms - pan)
 
 
-def build_fusion(name: str, channels: int) -> nn.Module:
+Fusion = SumFusion | ConcatFusion | GatedFusion
+
+
+def build_fusion(name: str, channels: int) -> Fusion:
     """Return the fusion called ``name``, one of ``FUSIONS``; raises ValueError for another."""
     if name == "sum":
         return SumFusion()

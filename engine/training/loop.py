@@ -17,14 +17,21 @@ from .scenes import UNLABELLED
 
 @dataclass(frozen=True)
 class TrainingOptions:
-    """How long and how fast. ``rate`` is the peak of the one-cycle learning rate."""
+    """How long and how fast. ``rate`` is the peak of the one-cycle learning rate.
+
+    The result is the running mean of the weights over about the last ``average_share`` of the
+    steps. After ``settle_share`` of the steps the statistics of batch normalization stay fixed. A
+    batch of a few crops has statistics of its own, and a network that may use them to the end reads
+    from them what else is in the batch, which a map does not have.
+    """
 
     steps: int = 900
     batch_size: int = 8
     rate: float = 4e-3
     weight_decay: float = 0.02
     label_smoothing: float = 0.05
-    average_decay: float = 0.99
+    average_share: float = 0.1
+    settle_share: float = 0.3
     seed: int = 0
 
 
@@ -40,18 +47,23 @@ def train(
     loss, and stops the training by raising.
     """
     torch.manual_seed(options.seed)
-    network = make_network().to(memory_format=torch.channels_last).train()
+    network = make_network().train()
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = torch.optim.AdamW(_parameter_groups(network, options.weight_decay), lr=options.rate)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, options.rate, total_steps=options.steps, pct_start=0.2
     )
-    averaged = AveragedModel(
-        network, multi_avg_fn=get_ema_multi_avg_fn(options.average_decay), use_buffers=True
-    )
+    # Half of the span, since the learning rate falls to nothing within it.
+    decay = 1 - 2 / max(4.0, options.steps * options.average_share)
+    follow = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
+    averaged = AveragedModel(network, multi_avg_fn=follow, use_buffers=True)
     for step in range(options.steps):
+        if step == int(options.steps * options.settle_share):
+            _settle(network)
         batch = source.batch(options.batch_size)
-        logits = network(batch.ms, batch.pan)  # (B, K, r·h, r·w)
-        loss = balanced_loss(logits, batch.labels, options.label_smoothing)
+        with torch.autocast("cpu", torch.bfloat16):
+            logits = network(batch.ms, batch.pan)  # (B, K, r·h, r·w)
+        loss = balanced_loss(logits.float(), batch.labels, options.label_smoothing)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(network.parameters(), 2.0)
@@ -78,6 +90,13 @@ def balanced_loss(logits: Tensor, labels: Tensor, smoothing: float = 0.0) -> Ten
     return F.cross_entropy(
         logits, fine, weights, ignore_index=UNLABELLED, label_smoothing=smoothing
     )
+
+
+def _settle(network: nn.Module) -> None:
+    """Keep the statistics of every batch normalization as they are from here on."""
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.eval()
 
 
 def _parameter_groups(network: nn.Module, decay: float) -> list[dict[str, object]]:

@@ -39,7 +39,7 @@ class LabelledScene:
     @property
     def ratio(self) -> int:
         """MS GSD ÷ PAN GSD."""
-        return self.pan.shape[-1] // self.ms.shape[-1]
+        return int(self.pan.shape[-1] // self.ms.shape[-1])
 
     def radiometry(self, spec: dict[str, object]) -> Radiometry:
         """Return the scene's radiometry as ``classify`` would fit it."""
