@@ -23,6 +23,7 @@ LIMIT_BYTES = 25_000_000
 NEEDED_FILES = (
     "__init__.py", "metadata.txt", "LICENSE", "README.md", "pyproject.toml", "constraints.txt",
     "engine/__main__.py", "models/weights/landsat-5class.safetensors", "qgis_plugin/plugin.py",
+    "docs/qgis.md",
 )  # fmt: skip
 NEEDED_FIELDS = (
     "name", "description", "version", "qgisMinimumVersion", "author", "email", "about", "tracker",
