@@ -23,7 +23,7 @@ from qgis.PyQt.QtGui import QIcon
 from ..engine.events import Result
 from .engine_run import engine_state, run_for_feedback
 from .layer_files import raster_file, vector_file
-from .loaded_layers import LayerGroup
+from .loaded_layers import LayerGroup, LayerOutput
 from .parameters import (
     model_parameters,
     ms_parameter,
@@ -143,7 +143,7 @@ class ClassifyAlgorithm(QgsProcessingAlgorithm):
     def _finish_layers(
         self, targets: dict[str, str], result: Result, scene: str, context: QgsProcessingContext
     ) -> None:
-        group = LayerGroup(context)
+        group = LayerGroup()
         for role, name in (
             ("polygons", "POLYGONS"),
             ("map", "OUTPUT"),
@@ -152,7 +152,7 @@ class ClassifyAlgorithm(QgsProcessingAlgorithm):
             if targets[role]:
                 title = self.parameterDefinition(name).description()
                 style = result.outputs.get(f"{role}_style", "")
-                group.add(role, targets[role], title, scene, style)
+                group.add(context, LayerOutput(role, targets[role], title, scene, style))
 
 
 def _inputs() -> list[QgsProcessingParameterDefinition]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import collections
+from dataclasses import dataclass
 from typing import Any, Optional
 
 from qgis.core import (
@@ -13,71 +13,97 @@ from qgis.core import (
     QgsProcessingLayerPostProcessorInterface,
     QgsProject,
     QgsRasterLayer,
+    QgsRasterShader,
     QgsSingleBandPseudoColorRenderer,
-    QgsStyle,
 )
 from qgis.PyQt.QtCore import QTimer
+from qgis.PyQt.QtGui import QColor
 
 ROLES = ("polygons", "map", "confidence")
 """From the top of the layer tree to the bottom."""
 
-# QGIS keeps no reference to a post-processor written in Python; the last ones stay alive here.
-_alive: collections.deque[_Finish] = collections.deque(maxlen=300)
+CONFIDENCE_COLORS = (
+    (0.0, "#2d1e4f"),
+    (40.0, "#7a3b6e"),
+    (60.0, "#c4617a"),
+    (80.0, "#f0a06a"),
+    (100.0, "#fff3c4"),
+)
+"""Percent and color; half of the steps lie above 60 %, where most pixels are."""
+
+# QGIS keeps no reference to a post-processor written in Python; they stay alive here until used.
+_waiting: set[_Finish] = set()
+
+
+@dataclass(frozen=True)
+class LayerOutput:
+    """A layer that a run writes: its role, file, the output's own title, scene and style file."""
+
+    role: str
+    path: str
+    title: str
+    scene: str
+    style: str = ""
 
 
 class LayerGroup:
     """The layers of one run: they are put in order once the last of them has been added."""
 
-    def __init__(self, context: QgsProcessingContext) -> None:
-        self._context = context
+    def __init__(self) -> None:
         self._layers: list[tuple[str, str]] = []
 
-    def add(self, role: str, destination: str, title: str, of: str, style: str = "") -> None:
-        """Have the layer in ``destination`` named and styled if the run loads it.
+    def add(self, context: QgsProcessingContext, output: LayerOutput) -> None:
+        """Have the layer of ``output`` named and styled if the run loads it.
 
-        ``title`` is the output's own title; a name that the user or a model gave is kept.
+        The context is that of the algorithm's thread: it is gone when the layers are loaded. A name
+        that the user or a model gave is kept.
         """
-        if not self._context.willLoadLayerOnCompletion(destination):
+        if not context.willLoadLayerOnCompletion(output.path):
             return
-        details = self._context.layerToLoadOnCompletionDetails(destination)
-        if details.name in ("", title):
-            details.name = f"{title} ({of})" if of else title
-        finish = _Finish(self, role, style)
-        _alive.append(finish)
+        details = context.layerToLoadOnCompletionDetails(output.path)
+        if details.name in ("", output.title):
+            details.name = f"{output.title} ({output.scene})"
+        finish = _Finish(self, output)
+        _waiting.add(finish)
         details.setPostProcessor(finish)
 
-    def added(self, role: str, layer_id: str) -> None:
+    def added(self, role: str, layer_id: str, project: QgsProject) -> None:
         """Take note of a layer; the tree is put in order when QGIS is done with adding."""
         self._layers.append((role, layer_id))
-        project = self._context.project() or QgsProject.instance()
         QTimer.singleShot(0, lambda: _arrange(project, dict(self._layers)))
 
 
 class _Finish(QgsProcessingLayerPostProcessorInterface):
-    def __init__(self, group: LayerGroup, role: str, style: str) -> None:
+    def __init__(self, group: LayerGroup, output: LayerOutput) -> None:
         super().__init__()
-        self._group, self._role, self._style = group, role, style
+        self._group, self._output = group, output
 
     def postProcessLayer(
         self, layer: QgsMapLayer, context: QgsProcessingContext, feedback: QgsProcessingFeedback
     ) -> None:
         """Called by QGIS for the loaded layer."""
-        if self._style:
-            layer.loadNamedStyle(self._style)
-        elif self._role == "confidence" and isinstance(layer, QgsRasterLayer):
+        if self._output.style:
+            layer.loadNamedStyle(self._output.style)
+        elif self._output.role == "confidence" and isinstance(layer, QgsRasterLayer):
             _style_confidence(layer)
         layer.triggerRepaint()
-        self._group.added(self._role, layer.id())
+        self._group.added(self._output.role, layer.id(), context.project() or QgsProject.instance())
+        QTimer.singleShot(0, lambda: _waiting.discard(self))
 
 
 def _style_confidence(layer: QgsRasterLayer) -> None:
     """Show 0 … 100 percent from dark to bright, without stretching to the scene."""
-    renderer = QgsSingleBandPseudoColorRenderer(layer.dataProvider(), 1)
-    renderer.setClassificationMin(0.0)
-    renderer.setClassificationMax(100.0)
-    ramp = QgsStyle.defaultStyle().colorRamp("Viridis")
-    renderer.createShader(ramp, QgsColorRampShader.Interpolated, QgsColorRampShader.Continuous)
-    layer.setRenderer(renderer)
+    colors = QgsColorRampShader(0.0, 100.0)
+    colors.setColorRampType(QgsColorRampShader.Interpolated)
+    colors.setColorRampItemList(
+        [
+            QgsColorRampShader.ColorRampItem(percent, QColor(color), f"{percent:.0f} %")
+            for percent, color in CONFIDENCE_COLORS
+        ]
+    )
+    shader = QgsRasterShader(0.0, 100.0)
+    shader.setRasterShaderFunction(colors)
+    layer.setRenderer(QgsSingleBandPseudoColorRenderer(layer.dataProvider(), 1, shader))
 
 
 def _arrange(project: QgsProject, ids: dict[str, str]) -> None:

@@ -17,7 +17,7 @@ from qgis.PyQt.QtGui import QIcon
 
 from .engine_run import engine_state, run_for_feedback
 from .layer_files import raster_file
-from .loaded_layers import LayerGroup
+from .loaded_layers import LayerGroup, LayerOutput
 from .parameters import polygon_parameters, with_help
 from .presentation import MANUAL, MAPS, icon, paragraphs
 
@@ -100,5 +100,6 @@ class VectorizeAlgorithm(QgsProcessingAlgorithm):
         )
         title = self.parameterDefinition("OUTPUT").description()
         style = result.outputs.get("polygons_style", "")
-        LayerGroup(context).add("polygons", target, title, Path(class_map).stem, style)
+        output = LayerOutput("polygons", target, title, Path(class_map).stem, style)
+        LayerGroup().add(context, output)
         return {"OUTPUT": target}
