@@ -15,6 +15,7 @@ from pathlib import Path
 import geopandas
 import rasterio
 import shapely
+from PIL import Image
 from rasterio.transform import from_origin
 
 from .qgis_runner import QgisRunner
@@ -46,7 +47,7 @@ def main(data: Path, picture: Path) -> None:
             "screenshot": str(picture.absolute()),
             "report": str(folder / "report.json"),
             "tidy": True,
-            "size": [1240, 800],
+            "size": [1200, 760],
         }
         plan = folder / "scenario.json"
         plan.write_text(json.dumps(scenario), encoding="utf-8")
@@ -58,6 +59,9 @@ def main(data: Path, picture: Path) -> None:
         report = json.loads(Path(scenario["report"]).read_text(encoding="utf-8"))
         if not report.get("successful"):
             sys.exit(report.get("traceback") or report.get("log") or done.stderr)
+    with Image.open(picture) as image:
+        packed = image.convert("RGB")
+    packed.save(picture, optimize=True)
     print(f"{picture}: {picture.stat().st_size / 1000:.0f} kB")
 
 
