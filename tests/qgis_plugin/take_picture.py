@@ -79,7 +79,7 @@ def slanted_half(raster: Path, target: Path) -> Path:
     """Write the right half of a raster's extent, cut by a slanted line."""
     with rasterio.open(raster) as dataset:
         left, bottom, right, top = dataset.bounds
-    cut = [left + (right - left) * share for share in (0.48, 0.26)]
+    cut = [left + (right - left) * share for share in (0.45, 0.22)]
     half = shapely.Polygon([(cut[0], top), (right, top), (right, bottom), (cut[1], bottom)])
     geopandas.GeoDataFrame(geometry=[half]).to_file(target)
     return target
