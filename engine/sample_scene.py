@@ -130,9 +130,9 @@ def _fields(rows: int, cols: int, rng: np.random.Generator) -> tuple[NDArray[np.
     for number in range(int(district.max()) + 1):
         here = district == number
         along, across = _turned(y[here], x[here], rng.uniform(0, np.pi))
-        edges = across.min(initial=0) + np.cumsum(rng.uniform(16, 42, rows + cols))
+        edges = across.min(initial=0) + np.cumsum(rng.uniform(20, 56, rows + cols))
         strip = np.searchsorted(edges, across)
-        length = rng.uniform(24, 90, len(edges) + 1).astype(np.float32)[strip]
+        length = rng.uniform(34, 110, len(edges) + 1).astype(np.float32)[strip]
         along = along + rng.uniform(0, 90, len(edges) + 1).astype(np.float32)[strip]
         block = np.floor(along / length)
         ahead = np.minimum(np.abs(across - edges[np.maximum(strip - 1, 0)]), edges[strip] - across)
