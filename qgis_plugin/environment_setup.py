@@ -22,7 +22,6 @@ from .engine_home import (
     PLUGIN_FOLDER,
     EngineRecord,
     lock_digest,
-    read_record,
     requirements,
     write_record,
 )
@@ -74,13 +73,11 @@ def set_up(options: SetupOptions, voice: Voice) -> str:
         _write_package(python, run)
         voice.step(0.9, "Trying the engine: one forward pass")
         _prove(python, environment, voice)
-        previous = read_record(options.folder)
         write_record(options.folder, EngineRecord(python, lock_digest(), device))
     except BaseException:
         shutil.rmtree(home, ignore_errors=True)
         raise
-    if previous is not None:
-        _remove_old(previous, options.folder)
+    _remove_others(home)
     return python
 
 
@@ -183,12 +180,12 @@ def _prove(python: str, environment: Mapping[str, str], voice: Voice) -> Result:
     return run_engine(engine_command(python, "check"), environment, listener)
 
 
-def _remove_old(record: EngineRecord, folder: Path) -> None:
-    """Remove the environment that was replaced, if it lies in ``folder`` as ours do."""
-    home = Path(record.python).parents[1]
-    if home.parent == folder and home.name.isdigit():
-        with contextlib.suppress(OSError):
-            shutil.rmtree(home)
+def _remove_others(home: Path) -> None:
+    """Remove the environment that was replaced, and what a killed set-up left behind."""
+    for other in home.parent.iterdir():
+        if other != home and other.name.isdigit() and (other / "pyvenv.cfg").is_file():
+            with contextlib.suppress(OSError):
+                shutil.rmtree(other)
 
 
 def _advice(last_lines: str) -> str:

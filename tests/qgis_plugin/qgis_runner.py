@@ -70,7 +70,7 @@ class QgisRunner:
         kept = ("LANG", "LC_ALL", "TMPDIR", "PANLOOM_DATA", "PANLOOM_ARTIFACTS", "LD_LIBRARY_PATH")
         plugins = self.profile / "python" / "plugins"
         return {
-            **{name: os.environ[name] for name in kept if name in os.environ},
+            **{k: v for k, v in os.environ.items() if k in kept or k.startswith("PIP_")},
             "PATH": "/usr/bin:/bin",
             "HOME": str(self.home),
             "XDG_RUNTIME_DIR": str(self.home / "run"),

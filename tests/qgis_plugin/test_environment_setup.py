@@ -49,11 +49,13 @@ def quick(monkeypatch):
 
 def test_the_environment_serves_the_plugins_folder_and_replaces_the_one_before(quick, tmp_path):
     folder = tmp_path / "Grüße, World"
-    (folder / "1" / "bin").mkdir(parents=True)
+    for name in ("1", "2024"):
+        (folder / name / "bin").mkdir(parents=True)
+    (folder / "1" / "pyvenv.cfg").write_text("home = /usr/bin\n")
     write_record(folder, EngineRecord(str(folder / "1" / "bin" / "python"), "old", "cpu"))
     python = set_up(options(folder), Words().voice)
     assert read_record(folder).python == python
-    assert sorted(p.name for p in folder.iterdir()) == ["2", "engine.json"]
+    assert sorted(p.name for p in folder.iterdir()) == ["2", "2024", "engine.json"]
     ask = "import panloom.engine.events as e, panloom.models.classes, sys; print(e.__file__)"
     said = subprocess.run(
         [python, "-c", ask], env=engine_environment(os.environ), cwd=tmp_path, capture_output=True,
