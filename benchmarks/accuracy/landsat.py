@@ -26,7 +26,7 @@ from scoring import Score, scene_logits, score, to_ms_grid
 
 RESULTS = Path(__file__).resolve().parents[1] / "results"
 METHODS = ("network", *(f"forest-{s}" for s in SCALINGS))
-STEPS = 500
+STEPS = 400
 KEPT_PIXELS = 2000
 """Labelled pixels per scene whose logits are kept to calibrate the temperature."""
 

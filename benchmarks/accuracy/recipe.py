@@ -17,7 +17,8 @@ from landsat_data import BANDS, CLASSES, RATIO  # isort: skip
 NETWORK = "adcdnet"
 ARGUMENTS: dict[str, Any] = {}
 RADIOMETRY: dict[str, Any] = {"kind": "dark-object"}
-CROPS = CropOptions(crop_px=40, light=0.15, band=0.12, haze=0.03)
+NIR = 3
+CROPS = CropOptions(crop_px=40, light=0.15, band=0.12, haze=0.03, stepped_bands=(NIR,))
 
 
 def train_on(scenes: list[LabelledScene], steps: int, seed: int, name: str = "") -> FusionNetwork:

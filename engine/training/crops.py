@@ -19,10 +19,10 @@ class CropOptions:
 
     ``crop_px`` is in MS pixels. ``light`` and ``band`` are relative deviations of a gain for all
     bands and for each band, ``haze`` of an offset for each band, ``noise`` of pixel noise.
-    ``stepped_bands`` are, one time in three each, a factor ``gain_step`` brighter or darker: Landsat 7
-    records a band at one of two gains that are 1.5 apart, and its pixels do not say at which. With
-    probability ``part_share`` the radiometry comes from a random part of the scene, as if the scene
-    had another composition. PAN is moved by up to ``pan_shift_px`` PAN pixels.
+    ``stepped_bands`` are, one time in three each, a factor ``gain_step`` brighter or darker:
+    Landsat 7 records a band at one of two gains that are 1.5 apart, and its pixels do not say at
+    which. With probability ``part_share`` the radiometry comes from a random part of the scene, as
+    if the scene had another composition. PAN is moved by up to ``pan_shift_px`` PAN pixels.
     """
 
     crop_px: int = 48

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 
@@ -80,3 +82,19 @@ def test_the_pan_moves_by_no_more_than_asked() -> None:
         assert len(matches) == 1
         seen.update(matches)
     assert len(seen) == 9
+
+
+def test_a_stepped_band_is_as_it_is_or_one_step_brighter_or_darker() -> None:
+    scene = make_scene("a", "a", 0, (0, 1, 2))
+    options = replace(STILL, stepped_bands=(1,), gain_step=1.5)
+    source = CropSource([scene], SPEC, 3, options, 0)
+    radiometry = scene.radiometry(SPEC)
+    crop = scene.ms[:, 10:20, 10:20], scene.pan[:, 20:40, 20:40]
+    plain, _ = CropSource([scene], SPEC, 3, STILL, 0)._disturb(*crop, radiometry)
+    seen = set()
+    for _ in range(30):
+        ms, _ = source._disturb(*crop, radiometry)
+        assert np.array_equal(ms[[0, 2]], plain[[0, 2]])
+        ratio = np.median(ms[1][plain[1] > 0.1] / plain[1][plain[1] > 0.1])
+        seen.add(round(float(ratio), 3))
+    assert seen == {0.667, 1.0, 1.5}
