@@ -31,6 +31,16 @@ def write_raster_style(path: str | Path, scheme: ClassScheme) -> None:
     _write(root, path)
 
 
+def polygon_style_path(polygons: Path, map_path: Path) -> Path:
+    """Return where the style of ``polygons`` belongs: ``NAME.qml``, which QGIS applies by itself.
+
+    Where a class map of that name lies beside, its style has that place; then NAME.polygons.qml.
+    """
+    style = polygons.with_suffix(".qml")
+    taken = style.absolute() == map_path.with_suffix(".qml").absolute()
+    return polygons.with_suffix(".polygons.qml") if taken else style
+
+
 def write_polygon_style(path: str | Path, scheme: ClassScheme) -> None:
     """Write the style of a polygon layer: filled categories of ``class_code``."""
     root = _root()

@@ -28,7 +28,7 @@ from ..predict import Predictor, TilePrediction
 from ..progress import Meter, Report, section
 from ..radiometry import fit_radiometry
 from ..scene import PairNeeds, ScenePair
-from ..style import write_polygon_style, write_raster_style
+from ..style import polygon_style_path, write_polygon_style, write_raster_style
 from ..tiling import Tile, default_tile_px, plan_tiles
 from ..vector_file import require_vector_format
 from ..version import __version__
@@ -149,14 +149,7 @@ def _targets(options: ClassifyOptions) -> dict[str, Path]:
         require_vector_format(options.polygons)
     targets["map_style"] = targets["map"].with_suffix(".qml")
     if options.polygons:
-        targets["polygons_style"] = targets["polygons"].with_suffix(".qml")
-    if targets.get("polygons_style") == targets["map_style"]:
-        name = targets["polygons"].stem
-        raise InputError(
-            f"Map and polygons are both named `{name}`, so their styles would be one file.",
-            "same-stem",
-            "Give the polygons another name or folder.",
-        )
+        targets["polygons_style"] = polygon_style_path(targets["polygons"], targets["map"])
     targets["manifest"] = targets["map"].with_suffix(".panloom.json")
     return targets
 

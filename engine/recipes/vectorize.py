@@ -11,7 +11,7 @@ from ..outputs import Outputs
 from ..polygons import write_polygons
 from ..progress import Report
 from ..strips import require_class_map
-from ..style import write_polygon_style
+from ..style import polygon_style_path, write_polygon_style
 from ..vector_file import require_vector_format
 
 
@@ -34,7 +34,8 @@ def run(options: VectorizeOptions, report: Report) -> Result:
     inputs = tuple(path for path in (options.map, options.confidence) if path)
     with Outputs(overwrite=options.overwrite, inputs=inputs) as outputs:
         draft = outputs.draft(target)
-        style = outputs.draft(target.with_suffix(".qml"))
+        style_path = polygon_style_path(target, Path(options.map))
+        style = outputs.draft(style_path)
         require_class_map(options.map)
         scheme = read_scheme(options.map)
         count = write_polygons(
@@ -48,5 +49,5 @@ def run(options: VectorizeOptions, report: Report) -> Result:
             report=report,
         )
         write_polygon_style(style, scheme)
-    files = {"polygons": target, "polygons_style": target.with_suffix(".qml")}
+    files = {"polygons": target, "polygons_style": style_path}
     return Result({role: str(path.absolute()) for role, path in files.items()}, {"polygons": count})

@@ -165,6 +165,13 @@ def test_polygons_without_a_confidence_raster_know_their_confidence(pair, tmp_pa
     assert not list(tmp_path.glob("*scratch*"))
 
 
+def test_map_and_polygons_may_share_a_name(pair, tmp_path):
+    result, _ = run(pair, tmp_path / "land.tif", polygons=str(tmp_path / "land.gpkg"))
+    assert Path(result.outputs["polygons_style"]).name == "land.polygons.qml"
+    assert "raster-renderer" not in Path(result.outputs["polygons_style"]).read_text()
+    assert "paletted" in Path(result.outputs["map_style"]).read_text()
+
+
 def test_the_ms_grid_is_half_as_fine(pair, tmp_path):
     run(pair, tmp_path / "pan.tif")
     run(pair, tmp_path / "ms.tif", grid="ms")
@@ -208,7 +215,6 @@ BAD = [
     ({"aoi": "points"}, "aoi-no-polygons"),
     ({"aoi": "missing"}, "aoi-unreadable"),
     ({"output": "map.png"}, "map-format"),
-    ({"polygons": "map.gpkg"}, "same-stem"),
     ({"polygons": "parts.shp"}, "polygon-format"),
     ({"device": "abacus"}, "unknown-device"),
     ({"device": "cuda:99"}, "no-device"),
