@@ -222,6 +222,18 @@ def test_the_hard_gate_is_local() -> None:
     torch.testing.assert_close(enhancer(4)(x)[far], enhancer(4)(changed)[far], atol=0, rtol=0)
 
 
+def test_the_hard_gate_reaches_as_far_as_it_says() -> None:
+    """By change, since a threshold has no gradient."""
+    gce, farthest = enhancer(2), 0
+    for seed in range(20):
+        x = features(1, 16, 25, 25, seed=seed) * 0.01
+        changed = x.clone()
+        changed[..., 12, 12] = 50
+        rows, cols = torch.nonzero((gce(x) != gce(changed)).any(dim=1)[0], as_tuple=True)
+        farthest = max(farthest, int((rows - 12).abs().max()), int((cols - 12).abs().max()))
+    assert gce.reach_px // 2 < farthest <= gce.reach_px
+
+
 def test_what_does_not_fit_is_said() -> None:
     pieces = torch.split(torch.zeros(1, 18, 2, 2), 18 // 4, dim=1)
     assert len(pieces) == 5  # the published code pairs them with 4 gates and drops the last
