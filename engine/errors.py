@@ -16,8 +16,8 @@ from __future__ import annotations
 class PanloomError(Exception):
     """An expected failure: shown to the user as sentences, never as a traceback.
 
-    ``message`` says what was found and what is needed, ``hint`` what to do about it, and ``code`` is
-    a stable word for programs, such as ``"no-overlap"``.
+    ``message`` says what was found and what is needed, ``hint`` what to do about it, and ``code``
+    is a stable word for programs, such as ``"no-overlap"``.
     """
 
     def __init__(self, message: str, code: str, hint: str = "") -> None:
