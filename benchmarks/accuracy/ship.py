@@ -110,7 +110,7 @@ def _statistics(scenes: list[LabelledScene]) -> dict[str, Any]:
 
 
 def _metrics() -> dict[str, Any]:
-    body = json.loads((RESULTS / "landsat-network.json").read_text(encoding="utf-8"))
+    body = json.loads((RESULTS / "path-row" / "network.json").read_text(encoding="utf-8"))
     scores = {n: Score(np.array(s["matrix"])) for n, s in body["scenes"].items()}
     landsat7 = [v.balanced for n, v in scores.items() if n.isdigit()]
     return {
@@ -124,7 +124,7 @@ def _metrics() -> dict[str, Any]:
 
 def _temperature() -> float:
     """Return the temperature with the least mean cross-entropy per scene, held out."""
-    path = RESULTS / "landsat-held-out-logits.json"
+    path = RESULTS / "path-row" / "held-out-logits.json"
     held = json.loads(path.read_text(encoding="utf-8")).values()
     scenes = [(torch.tensor(s["logits"]), torch.tensor(s["targets"])) for s in held]
     candidates = np.exp(np.linspace(np.log(0.3), np.log(4), 80))

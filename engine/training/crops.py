@@ -19,10 +19,11 @@ class CropOptions:
 
     ``crop_px`` is in MS pixels. ``light`` and ``band`` are relative deviations of a gain for all
     bands and for each band, ``haze`` of an offset for each band, ``noise`` of pixel noise.
-    ``stepped_bands`` are, one time in three each, a factor ``gain_step`` brighter or darker:
-    Landsat 7 records a band at one of two gains that are 1.5 apart, and its pixels do not say at
-    which. With probability ``part_share`` the radiometry comes from a random part of the scene, as
-    if the scene had another composition. PAN is moved by up to ``pan_shift_px`` PAN pixels.
+    ``stepped_bands`` are, with probability ``step_share``, a factor ``gain_step`` brighter or
+    darker: Landsat 7 records a band at one of two gains that are 1.5 apart, and its pixels do not
+    say at which. With probability ``part_share`` the radiometry comes from a random part of the
+    scene, as if the scene had another composition. PAN is moved by up to ``pan_shift_px`` PAN
+    pixels.
     """
 
     crop_px: int = 48
@@ -31,6 +32,7 @@ class CropOptions:
     haze: float = 0.02
     noise: float = 0.01
     stepped_bands: tuple[int, ...] = ()
+    step_share: float = 0.25
     gain_step: float = 1.5
     part_share: float = 0.5
     parts: int = 12
@@ -134,7 +136,8 @@ class CropSource:
         light = rng.normal(0, o.light)
         gain = np.exp(light + rng.normal(0, o.band, (bands, 1, 1)))
         for band in o.stepped_bands:
-            gain[band] *= o.gain_step ** int(rng.integers(-1, 2))
+            if rng.random() < o.step_share:
+                gain[band] *= o.gain_step ** float(rng.choice([-1, 1]))
         pan_gain = np.exp(light + rng.normal(0, 2 * o.band))
         offset = np.array(radiometry.ms_offset)[:, None, None]
         scale = np.array(radiometry.ms_scale)[:, None, None]

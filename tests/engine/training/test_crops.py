@@ -86,7 +86,7 @@ def test_the_pan_moves_by_no_more_than_asked() -> None:
 
 def test_a_stepped_band_is_as_it_is_or_one_step_brighter_or_darker() -> None:
     scene = make_scene("a", "a", 0, (0, 1, 2))
-    options = replace(STILL, stepped_bands=(1,), gain_step=1.5)
+    options = replace(STILL, stepped_bands=(1,), step_share=0.6, gain_step=1.5)
     source = CropSource([scene], SPEC, 3, options, 0)
     radiometry = scene.radiometry(SPEC)
     crop = scene.ms[:, 10:20, 10:20], scene.pan[:, 20:40, 20:40]
