@@ -21,7 +21,7 @@ from .class_map import CONFIDENCE_NODATA
 from .device import Device
 from .errors import DeviceError
 from .radiometry import Radiometry
-from .scene import ScenePair, TileData
+from .scene.pair import ScenePair, TileData
 from .tiling import Tile
 
 READ_AHEAD = 2

@@ -20,7 +20,7 @@ from rasterio.windows import from_bounds
 from sklearn.metrics import confusion_matrix
 
 from panloom.engine.class_map import read_scheme
-from panloom.engine.sample_pair import SamplePair, write_sample_pair
+from panloom.engine.sample.pair import SamplePair, write_sample_pair
 from panloom.models.classes import ClassScheme
 
 ROOT = Path(__file__).resolve().parent.parent

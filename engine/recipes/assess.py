@@ -10,21 +10,21 @@ from typing import Any
 import rasterio
 
 from ...models.classes import ClassScheme
-from ..area_estimation import AreaEstimates, estimate_areas
-from ..areas import class_areas
-from ..assess_page import PageFacts, assess_page
-from ..assessment import Assessment, SampleCount, complete_scheme, half_interval
+from ..assessment.area_estimation import AreaEstimates, estimate_areas
+from ..assessment.confusion import ConfusionMatrix
+from ..assessment.error_picture import ErrorPicture
+from ..assessment.figures import Assessment, SampleCount, complete_scheme, half_interval
+from ..assessment.labels import POINTS, POLYGONS
+from ..assessment.page import PageFacts, assess_page
+from ..assessment.reference import Reference, open_reference, pairs
 from ..class_map import CLASSES_TAG, read_scheme
-from ..confusion import ConfusionMatrix
-from ..error_picture import ErrorPicture
 from ..errors import InputError
 from ..events import Message, Progress, Result
-from ..labels import POINTS, POLYGONS
 from ..outputs import Outputs
+from ..polygons.areas import class_areas
+from ..polygons.strips import ClassMapReader, require_class_map
 from ..progress import Meter, Report, section
-from ..raster_files import prepare_gdal
-from ..reference import Reference, open_reference, pairs
-from ..strips import ClassMapReader, require_class_map
+from ..scene.raster_files import prepare_gdal
 
 
 @dataclass(frozen=True)

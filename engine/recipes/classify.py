@@ -15,7 +15,6 @@ from ...models.bundle import ModelBundle, load_bundle
 from ...models.card import ModelCard
 from ...models.file import find_model, read_card
 from ..aoi import AreaOfInterest, load_aoi
-from ..areas import write_areas
 from ..class_map import CONFIDENCE_NODATA, ClassMapWriter, MapPaths
 from ..device import Device, choose_device
 from ..errors import InputError
@@ -23,14 +22,15 @@ from ..events import Message, Result
 from ..grid import Grid, Window
 from ..manifest import describe_file, describe_grid, write_manifest
 from ..outputs import Outputs
-from ..polygons import write_polygons
+from ..polygons.areas import write_areas
+from ..polygons.layer import write_polygons
+from ..polygons.vector_file import require_vector_format
 from ..predict import Predictor, TilePrediction
 from ..progress import Meter, Report, section
 from ..radiometry import fit_radiometry
-from ..scene import PairNeeds, ScenePair
+from ..scene.pair import PairNeeds, ScenePair
 from ..style import polygon_style_path, write_polygon_style, write_raster_style
 from ..tiling import Tile, default_tile_px, plan_tiles
-from ..vector_file import require_vector_format
 from ..version import __version__
 
 

@@ -6,23 +6,23 @@ from dataclasses import dataclass
 
 from ...models.card import CardError, ModelCard
 from ...models.file import find_model, read_card
-from ..align import place
 from ..errors import InputError, PanloomError
 from ..events import Progress, Result
-from ..inspection import (
+from ..inspection.findings import (
     Facts,
     describe_pair,
     describe_raster,
     describe_shift,
     find_problems,
 )
-from ..inspection_page import as_html
-from ..inspection_text import as_text
+from ..inspection.page import as_html
+from ..inspection.text import as_text
 from ..outputs import Outputs
-from ..pair_needs import PairNeeds
 from ..progress import Report
-from ..raster import Raster
-from ..scene import ScenePair
+from ..scene.align import place
+from ..scene.needs import PairNeeds
+from ..scene.pair import ScenePair
+from ..scene.raster import Raster
 
 __all__ = ["InspectOptions", "as_html", "as_text", "run"]
 
@@ -157,7 +157,7 @@ def _describe_map(pair: ScenePair, card: ModelCard | None, summary: Facts) -> No
 def _describe_plan(options: InspectOptions, needs: PairNeeds, summary: Facts) -> None:
     from ...models.bundle import load_bundle  # torch takes seconds to load, and only this needs it
     from ..device import choose_device
-    from ..estimate import estimate
+    from ..inspection.estimate import estimate
 
     try:
         bundle = load_bundle(find_model(str(options.model)))

@@ -10,7 +10,7 @@ from ..errors import InputError, OutputError
 from ..events import Result
 from ..outputs import Outputs
 from ..progress import Report
-from ..sample_pair import BANDS, SamplePair, sample_paths, write_sample
+from ..sample.pair import BANDS, SamplePair, sample_paths, write_sample
 
 
 @dataclass(frozen=True)

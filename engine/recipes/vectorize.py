@@ -8,11 +8,11 @@ from pathlib import Path
 from ..class_map import read_scheme
 from ..events import Result
 from ..outputs import Outputs
-from ..polygons import write_polygons
+from ..polygons.layer import write_polygons
+from ..polygons.strips import require_class_map
+from ..polygons.vector_file import require_vector_format
 from ..progress import Report
-from ..strips import require_class_map
 from ..style import polygon_style_path, write_polygon_style
-from ..vector_file import require_vector_format
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from rasterio.warp import Resampling, reproject
 from ..errors import InputError
 from ..grid import Grid
 from ..radiometry import Radiometry, fit_radiometry
-from ..scene import ScenePair
+from ..scene.pair import ScenePair
 
 UNLABELLED = -1
 

@@ -10,7 +10,7 @@ import torch
 
 from panloom.engine.grid import Window
 from panloom.engine.radiometry import Radiometry, fit_radiometry
-from panloom.engine.scene import ScenePair
+from panloom.engine.scene.pair import ScenePair
 from panloom.models.bundle import ModelBundle, load_bundle
 from panloom.models.file import find_model
 from panloom.models.folding import fold_batch_norm

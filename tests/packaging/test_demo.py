@@ -7,7 +7,7 @@ from rasterio.windows import from_bounds
 from sklearn.metrics import balanced_accuracy_score
 
 from panloom.engine.recipes import classify
-from panloom.engine.sample_pair import write_sample_pair
+from panloom.engine.sample.pair import write_sample_pair
 
 
 def test_the_shipped_model_agrees_with_the_sample(tmp_path):

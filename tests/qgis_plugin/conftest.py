@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from panloom.engine.sample_pair import sample_paths, write_sample
+from panloom.engine.sample.pair import sample_paths, write_sample
 
 from .qgis_runner import QgisRunner
 

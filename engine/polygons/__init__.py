@@ -1,0 +1,1 @@
+"""Polygons and areas of a class map, in one pass from strip to strip."""

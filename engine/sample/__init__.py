@@ -1,0 +1,1 @@
+"""A made-up Landsat pair with known land cover, for the demo and the tests."""

@@ -1,0 +1,1 @@
+"""An MS and a PAN raster as one scene: opened, checked, aligned and read."""
