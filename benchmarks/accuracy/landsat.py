@@ -28,7 +28,7 @@ from scoring import Score, scene_logits, score, to_ms_grid
 
 RESULTS = Path(__file__).resolve().parents[1] / "results"
 METHODS = ("network", *(f"forest-{s}" for s in SCALINGS))
-STEPS = 400
+STEPS = 1000
 KEPT_PIXELS = 2000
 """Labelled pixels per scene whose logits are kept to calibrate the temperature."""
 

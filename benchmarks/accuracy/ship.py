@@ -47,7 +47,7 @@ INTENDED_USE = (
 def main() -> None:
     """Train, calibrate, and write the model."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--steps", type=int, default=900)
+    parser.add_argument("--steps", type=int, default=STEPS)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     scenes = load_scenes()
@@ -114,7 +114,7 @@ def _metrics() -> dict[str, Any]:
     scores = {n: Score(np.array(s["matrix"])) for n, s in body["scenes"].items()}
     landsat7 = [v.balanced for n, v in scores.items() if n.isdigit()]
     return {
-        "method": f"networks of {STEPS} steps, each path/row held out once; balanced accuracy on "
+        "method": f"networks of {body['steps']} steps, each path/row held out once; balanced accuracy on "
         "interior pixels of one photo-interpretation",
         "landsat7_mean": round(float(np.mean(landsat7)), 4),
         "landsat7_worst": round(min(landsat7), 4),
