@@ -114,8 +114,8 @@ def _metrics() -> dict[str, Any]:
     scores = {n: Score(np.array(s["matrix"])) for n, s in body["scenes"].items()}
     landsat7 = [v.balanced for n, v in scores.items() if n.isdigit()]
     return {
-        "method": f"networks of {body['steps']} steps, each path/row held out once; balanced accuracy on "
-        "interior pixels of one photo-interpretation",
+        "method": f"networks of {body['steps']} steps, each path/row held out once; balanced "
+        "accuracy on interior pixels of one photo-interpretation",
         "landsat7_mean": round(float(np.mean(landsat7)), 4),
         "landsat7_worst": round(min(landsat7), 4),
         **{f"landsat8_{n}": round(v.balanced, 4) for n, v in scores.items() if not n.isdigit()},
