@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from qgis.core import (
@@ -50,23 +51,31 @@ def vector_file(
     name: str,
     context: QgsProcessingContext,
     feedback: QgsProcessingFeedback,
+    field: str = "",
 ) -> str:
     """Return a file with the features of a vector parameter, or nothing where it is left out.
 
     A layer that is a file of its own is used as it is. Anything else (a selection, a filter, a
-    database, a scratch layer, one of several layers in a file) goes to a temporary GeoPackage.
+    database, a scratch layer, one of several layers in a file, a ``field`` that is joined or
+    virtual) goes to a temporary GeoPackage.
     """
-    if parameters.get(name) is None:
+    if not parameters.get(name):
         return ""
     path, layer_name = algorithm.parameterAsCompatibleSourceLayerPathAndLayerName(
         parameters, name, context, _FORMATS, "gpkg", feedback
     )
     if not path:
         raise QgsProcessingException(algorithm.invalidSourceError(parameters, name))
-    if layer_name and _layer_count(path) > 1:
+    if (layer_name and _layer_count(path) > 1) or (field and not _has_field(path, field)):
         # No format is compatible: QGIS has to write the one layer to a file.
-        return algorithm.parameterAsCompatibleSourceLayerPath(
+        path = algorithm.parameterAsCompatibleSourceLayerPath(
             parameters, name, context, ["none"], "gpkg", feedback
+        )
+    if Path(path).stem == name:
+        layer_title = algorithm.parameterAsSource(parameters, name, context).sourceName()
+        feedback.pushInfo(
+            f"The engine reads a temporary copy of “{layer_title}”; what it writes calls it "
+            f"{Path(path).name}."
         )
     return path
 
@@ -102,3 +111,7 @@ def _crs_name(crs: Any) -> str:
 def _layer_count(path: str) -> int:
     layer = QgsVectorLayer(path, "", "ogr")
     return len(layer.dataProvider().subLayers()) if layer.isValid() else 1
+
+
+def _has_field(path: str, field: str) -> bool:
+    return bool(QgsVectorLayer(path, "", "ogr").fields().lookupField(field) >= 0)

@@ -6,6 +6,7 @@ from qgis.core import QgsProcessingProvider
 from qgis.PyQt.QtGui import QIcon
 
 from ..engine.version import __version__
+from .assess_algorithm import AssessAlgorithm
 from .check_algorithm import CheckEngineAlgorithm
 from .classify_algorithm import ClassifyAlgorithm
 from .inspect_algorithm import InspectAlgorithm
@@ -40,6 +41,7 @@ class PanloomProvider(QgsProcessingProvider):
             ClassifyAlgorithm,
             InspectAlgorithm,
             VectorizeAlgorithm,
+            AssessAlgorithm,
             CheckEngineAlgorithm,
             SetUpEngineAlgorithm,
         ):

@@ -13,6 +13,7 @@ from typing import Any
 from qgis.core import (
     QgsApplication,
     QgsFeature,
+    QgsField,
     QgsGeometry,
     QgsProcessingException,
     QgsProcessingFeatureSourceDefinition,
@@ -28,6 +29,7 @@ from qgis.core import (
     QgsSettings,
     QgsVectorLayer,
 )
+from qgis.PyQt.QtCore import QVariant
 
 
 class Log(QgsProcessingFeedback):
@@ -106,6 +108,21 @@ def selection(parameters: dict[str, Any], boxes: list[str]) -> dict[str, Any]:
     layer.selectByIds([next(layer.getFeatures()).id()])
     parameters["AOI"] = QgsProcessingFeatureSourceDefinition(layer.id(), True)
     return _run("panloom:classify", parameters)
+
+
+def samples(
+    parameters: dict[str, Any], path: str, virtual_field: list[str], chosen: str
+) -> dict[str, Any]:
+    """Assess with a layer that has a virtual field (name and formula) or a selection, or both."""
+    layer = QgsVectorLayer(path, "samples", "ogr")
+    QgsProject.instance().addMapLayer(layer)
+    if virtual_field:
+        name, formula = virtual_field
+        layer.addExpressionField(formula, QgsField(name, QVariant.Int))
+    if chosen:
+        layer.selectByExpression(chosen)
+    parameters["REFERENCE"] = QgsProcessingFeatureSourceDefinition(layer.id(), bool(chosen))
+    return _run("panloom:assess", parameters)
 
 
 def layer_in_memory(parameters: dict[str, Any], formula_of: str) -> dict[str, Any]:

@@ -49,6 +49,11 @@ def test_the_engine_accepts_every_option_that_the_plugin_gives():
             overwrite=True,
         )[3:]
     )  # fmt: skip
+    _parser().parse_args(
+        engine_command(
+            "python", "assess", "m", "s", class_field="f", report="r", json="j", overwrite=True
+        )[3:]
+    )
 
 
 def test_the_shown_command_can_be_pasted_into_a_shell():

@@ -12,6 +12,7 @@ PARAMETERS = {
     "classify": CLASSIFY,
     "inspect": {"MS", "PAN", "MODEL", "MODEL_FILE", "REPORT"},
     "vectorize": {"MAP", "CONFIDENCE", "MMU", "SIMPLIFY", "OUTPUT"},
+    "assess": {"MAP", "REFERENCE", "CLASS_FIELD", "REFERENCE_RASTER", "REPORT", "JSON"},
     "checkengine": set(),
     "setupengine": {"DEVICE", "PYTHON", "FOLDER", "WHEELS"},
 }
@@ -42,7 +43,8 @@ def test_everything_is_explained(algorithms, name):
 
 def test_the_groups_of_the_toolbox(algorithms):
     groups = {name: tuple(a["group"]) for name, a in algorithms.items()}
-    assert {groups[n] for n in ("classify", "inspect", "vectorize")} == {("Maps", "maps")}
+    maps = ("classify", "inspect", "vectorize", "assess")
+    assert {groups[n] for n in maps} == {("Maps", "maps")}
     assert {groups[n] for n in ("checkengine", "setupengine")} == {("Engine", "engine")}
 
 
@@ -56,7 +58,7 @@ def test_without_an_engine_the_one_thing_to_do_is_said(qgis):
         "The engine is not set up yet. Run “Set up the engine” (Processing Toolbox → Panloom → "
         "Engine)."
     )
-    for name in ("classify", "inspect", "vectorize"):
+    for name in ("classify", "inspect", "vectorize", "assess"):
         assert found[name]["can_execute"] == [False, advice]
     for name in ("checkengine", "setupengine"):
         assert found[name]["can_execute"][0] is True
