@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
+from copy import deepcopy
 from dataclasses import dataclass
 from functools import partial
 
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..models.bundle import ModelBundle
+from ..models.folding import fold_batch_norm
 from .class_map import CONFIDENCE_NODATA
 from .device import Device
 from .errors import DeviceError
@@ -62,7 +64,9 @@ class Predictor:
         Raises DeviceError where even a single tile does not fit the device's memory.
         """
         device = self.device.torch
-        network = self.bundle.network.to(device)
+        network = deepcopy(self.bundle.network)
+        fold_batch_norm(network)
+        network = network.to(device)
         network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         codes = torch.tensor(self.bundle.card.classes.codes, dtype=torch.uint8).to(device)
         work = partial(self._predict_batch, network, codes)
@@ -128,7 +132,10 @@ class Predictor:
             logits, valid = self._to_ms_grid(logits, valid)
         best, index = logits.max(dim=1)  # (B, H, W)
         # The maximum softmax probability is 1 / Σ exp(l − l_max); temperature as in calibration.
-        total = ((logits - best[:, None]) / self.bundle.card.temperature).exp().sum(dim=1)
+        # On a CPU in float64: float32's exp rounds by the position in memory, and so by the tile.
+        wide = torch.float64 if self.device.is_cpu else torch.float32
+        margin = (logits - best[:, None]).to(wide) / self.bundle.card.temperature
+        total = margin.exp().sum(dim=1)
         percent = (100.0 / total).round().to(torch.uint8)
         class_codes = torch.where(valid, codes[index], 0)
         confidence = torch.where(valid, percent, CONFIDENCE_NODATA)
