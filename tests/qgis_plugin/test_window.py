@@ -77,6 +77,19 @@ def test_the_dialog_runs_on_a_generated_pair(window, sample_pair, artifacts):
     check_tree(report["tree"], Path(sample_pair["MS"]).stem)
 
 
+def test_the_assess_dialog_says_the_main_figures(window, sample_pair, artifacts):
+    truth = str(Path(sample_pair["MS"]).with_name("sample_truth.tif"))
+    report = window(
+        algorithm="panloom:assess",
+        parameters={"MAP": truth, "REFERENCE_RASTER": truth},
+        background=truth,
+        dialog_screenshot=str(artifacts / "qgis_assess.png"),
+    )
+    assert report["successful"] is True, report["log"]
+    assert "Overall accuracy: 100.0 %" in report["log"]
+    assert "--json" not in report["log"]
+
+
 def test_the_batch_dialog_runs_every_row(window, sample_pair, tmp_path):
     rows = [
         {**sample_pair, "GRID": grid, "OUTPUT": str(tmp_path / f"{grid}.tif")}
