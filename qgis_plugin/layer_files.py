@@ -9,6 +9,7 @@ from qgis.core import (
     QgsProcessingAlgorithm,
     QgsProcessingContext,
     QgsProcessingException,
+    QgsProcessingFeatureSource,
     QgsProcessingFeedback,
     QgsProviderRegistry,
     QgsRasterLayer,
@@ -56,8 +57,8 @@ def vector_file(
     """Return a file with the features of a vector parameter, or nothing where it is left out.
 
     A layer that is a file of its own is used as it is. Anything else (a selection, a filter, a
-    database, a scratch layer, one of several layers in a file, a ``field`` that is joined or
-    virtual) goes to a temporary GeoPackage.
+    database, a scratch layer, one of several layers in a file, a CRS that only QGIS knows, a
+    ``field`` that is joined or virtual) goes to a temporary GeoPackage.
     """
     if not parameters.get(name):
         return ""
@@ -66,16 +67,16 @@ def vector_file(
     )
     if not path:
         raise QgsProcessingException(algorithm.invalidSourceError(parameters, name))
-    if (layer_name and _layer_count(path) > 1) or (field and not _has_field(path, field)):
-        # No format is compatible: QGIS has to write the one layer to a file.
+    source = algorithm.parameterAsSource(parameters, name, context)
+    if not _holds(path, layer_name, source, field):
+        # No format is compatible: QGIS has to write the layer, as it shows it, to a file.
         path = algorithm.parameterAsCompatibleSourceLayerPath(
             parameters, name, context, ["none"], "gpkg", feedback
         )
     if Path(path).stem == name:
-        layer_title = algorithm.parameterAsSource(parameters, name, context).sourceName()
         feedback.pushInfo(
-            f"The engine reads a temporary copy of “{layer_title}”; what it writes calls it "
-            f"{Path(path).name}."
+            f"The engine reads a temporary copy of “{source.sourceName()}”; what it writes calls "
+            f"it {Path(path).name}."
         )
     return path
 
@@ -108,10 +109,14 @@ def _crs_name(crs: Any) -> str:
     return crs.authid() or "a CRS of its own" if crs.isValid() else "no CRS"
 
 
-def _layer_count(path: str) -> int:
-    layer = QgsVectorLayer(path, "", "ogr")
-    return len(layer.dataProvider().subLayers()) if layer.isValid() else 1
-
-
-def _has_field(path: str, field: str) -> bool:
-    return bool(QgsVectorLayer(path, "", "ogr").fields().lookupField(field) >= 0)
+def _holds(path: str, layer_name: str, source: QgsProcessingFeatureSource, field: str) -> bool:
+    """Say whether a file holds what QGIS shows of it: one layer, the same CRS, the field."""
+    options = QgsVectorLayer.LayerOptions()
+    options.skipCrsValidation = True  # QGIS may ask for a missing CRS, and this is no place to ask
+    layer = QgsVectorLayer(path, "", "ogr", options)
+    if not layer.isValid():
+        return True
+    if layer_name and len(layer.dataProvider().subLayers()) > 1:
+        return False
+    same_crs = layer.dataProvider().crs() == source.sourceCrs()
+    return bool(same_crs and (not field or layer.fields().lookupField(field) >= 0))

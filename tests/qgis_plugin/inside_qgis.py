@@ -12,6 +12,7 @@ from typing import Any
 
 from qgis.core import (
     QgsApplication,
+    QgsCoordinateReferenceSystem,
     QgsFeature,
     QgsField,
     QgsGeometry,
@@ -111,10 +112,12 @@ def selection(parameters: dict[str, Any], boxes: list[str]) -> dict[str, Any]:
 
 
 def samples(
-    parameters: dict[str, Any], path: str, virtual_field: list[str], chosen: str
+    parameters: dict[str, Any], path: str, virtual_field: list[str], chosen: str, crs: str = ""
 ) -> dict[str, Any]:
-    """Assess with a layer that has a virtual field (name and formula) or a selection, or both."""
+    """Assess with a layer that differs from its file: a field (name, formula), selection, CRS."""
     layer = QgsVectorLayer(path, "samples", "ogr")
+    if crs:
+        layer.setCrs(QgsCoordinateReferenceSystem(crs))
     QgsProject.instance().addMapLayer(layer)
     if virtual_field:
         name, formula = virtual_field
@@ -141,8 +144,6 @@ def layer_in_memory(parameters: dict[str, Any], formula_of: str) -> dict[str, An
 
 def other_crs(parameters: dict[str, Any]) -> dict[str, Any]:
     """Classify an MS layer whose CRS was changed in QGIS only."""
-    from qgis.core import QgsCoordinateReferenceSystem
-
     layer = QgsRasterLayer(parameters["MS"], "ms in disguise")
     layer.setCrs(QgsCoordinateReferenceSystem("EPSG:3857"))
     QgsProject.instance().addMapLayer(layer)

@@ -139,6 +139,17 @@ def test_a_field_that_only_qgis_has_can_hold_the_class(qgis, land, points, tmp_p
     assert float(answer["outputs"]["OA"]) == 1.0, "the map against itself"
 
 
+@pytest.mark.filterwarnings("ignore:'crs' was not provided")
+@pytest.mark.parametrize("crs_in_file", [None, "EPSG:3857"])
+def test_a_crs_that_only_qgis_knows_counts(qgis, land, points, tmp_path, crs_in_file):
+    reference = tmp_path / "samples.gpkg"
+    geopandas.read_file(points).set_crs(crs_in_file, allow_override=True).to_file(reference)
+    asked = {"MAP": str(land), "CLASS_FIELD": "mapped", "REPORT": str(tmp_path / "r.html")}
+    answer = qgis.inside("samples", asked, str(reference), [], "", "EPSG:4326")["answer"]
+    assert "error" not in answer, answer
+    assert float(answer["outputs"]["OA"]) == 1.0, "the map against itself"
+
+
 @pytest.mark.parametrize(
     ("given", "found"),
     [
