@@ -6,6 +6,7 @@ decoder to the PAN grid. Where the paper sees a whole 16×16 patch, this sees a 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -57,7 +58,7 @@ class AdcdNet(FusionNetwork):
         self.fusion = build_fusion(fusion, width)
         self.context = Context(width, deep_width, gate_px)
         self.decoder = Decoder(width, detail_width, ratio, classes)
-        self.lattice_px = 2
+        self.lattice_px = math.lcm(2, self.fusion.lattice_px)
         self.halo_px = self._reach_px()
 
     def forward(self, ms: Tensor, pan: Tensor) -> Tensor:

@@ -28,7 +28,7 @@ def network_of(
             nn.init.uniform_(module.running_var, 0.5, 1.5)
             nn.init.uniform_(module.weight, 0.7, 1.3)
     for name, parameter in network.named_parameters():
-        if "_gate." in name:
+        if "_gate." in name or name.endswith("gamma"):
             nn.init.normal_(parameter, 0, 0.3)
     return network.eval()
 
@@ -139,7 +139,7 @@ def test_unknown_names_are_refused_with_those_that_are_known() -> None:
         build_network("unet", {}, bands=4, ratio=4, classes=3)
     with pytest.raises(ValueError, match="has no argument depth; known: width, deep_width"):
         build_network("adcdnet", {"depth": 3}, bands=4, ratio=4, classes=3)
-    with pytest.raises(ValueError, match="unknown fusion 'wish'; known: concat, gated, sum"):
+    with pytest.raises(ValueError, match="unknown fusion 'wish'; known: cafm, concat, dual_"):
         build_network("adcdnet", {"fusion": "wish"}, bands=4, ratio=4, classes=3)
     with pytest.raises(ValueError, match="for 0 bands"):
         build_network("adcdnet", {}, bands=0, ratio=4, classes=3)
