@@ -64,7 +64,7 @@ def load_aoi(path: str, grid: Grid, within: Window) -> AreaOfInterest:
 def _read(path: str) -> Any:
     try:
         frame = geopandas.read_file(path)
-    except Exception as error:
+    except Exception as error:  # GDAL has a dozen kinds for a file that is no layer
         raise InputError(
             f"The area of interest `{Path(path).name}` cannot be read as a vector layer ({error}).",
             "aoi-unreadable",

@@ -36,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         recipe = importlib.import_module(f".recipes.{command}", __package__)
         options = getattr(recipe, f"{command.title()}Options")(**parsed)
         result = recipe.run(options, reporter.report)
-    except Exception as error:
+    except Exception as error:  # the last stop: every end of a run is an event
         return _end(reporter, error)
     reporter.end(result)
     if not reporter.events:
