@@ -14,7 +14,8 @@ from torch import Tensor, nn
 
 from . import dia
 from .contract import FusionNetwork
-from .exact import BlockConv2d, StencilConv2d, grow, grow_twice
+from .decoder import Decoder
+from .exact import StencilConv2d, grow_twice
 from .fusion import build_fusion
 from .units import ConvUnit, InvertedResidual, hard_swish
 
@@ -141,25 +142,6 @@ class Context(nn.Module):
         wide = grow_twice(half, (x.shape[-2], x.shape[-1]))
         y: Tensor = self.refine(self.join(torch.cat([x, wide], dim=1)))
         return y
-
-
-class Decoder(nn.Module):
-    """Features on the MS grid and detail on the PAN grid to logits on the PAN grid."""
-
-    def __init__(self, width: int, detail_width: int, ratio: int, classes: int) -> None:
-        super().__init__()
-        self.ratio = ratio
-        self.coarse = ConvUnit(width, width, linear=True)
-        self.fine = ConvUnit(detail_width, width, linear=True)
-        self.smooth = ConvUnit(width, width, 5, depthwise=True)
-        self.classify = BlockConv2d(width, classes, 1)
-        self.reach_px = -(-3 // ratio)  # 5×5 on the PAN grid, over 3×3 edges of the detail
-
-    def forward(self, features: Tensor, detail: Tensor) -> Tensor:
-        """Return (B, classes, r·h, r·w) for (B, width, h, w) and (B, detail_width, r·h, r·w)."""
-        both = grow(self.coarse(features), self.ratio) + self.fine(detail)
-        logits: Tensor = self.classify(self.smooth(hard_swish(both)))
-        return logits
 
 
 def normalized_differences(ms: Tensor, floor: float = 0.05) -> Tensor:

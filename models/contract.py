@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
@@ -19,7 +20,12 @@ class FusionNetwork(nn.Module, ABC):
 
     No operation may see the whole patch (only fixed neighborhoods), and none may round differently
     when the patch has another shape: see ``models/exact.py`` for what that excludes.
+
+    ``training_arguments`` are further arguments of a network that is to be trained; what they add
+    is gone after ``finish``, so a model card never holds them.
     """
+
+    training_arguments: ClassVar[dict[str, Any]] = {}
 
     bands: int
     ratio: int
@@ -30,3 +36,29 @@ class FusionNetwork(nn.Module, ABC):
     @abstractmethod
     def forward(self, ms: Tensor, pan: Tensor) -> Tensor:
         """Return logits (B, classes, r·h, r·w) for ms (B, bands, h, w) and pan (B, 1, r·h, r·w)."""
+
+    def encode(self, ms: Tensor, pan: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the features of each modality, (B, C, h, w) both, that stage I of training learns.
+
+        Raises NotImplementedError for a network without such branches.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no branches to train by themselves")
+
+    def encoders(self) -> tuple[nn.Module, ...]:
+        """Return the modules that ``encode`` runs, whose parameters stage I of training learns."""
+        return ()
+
+    def end_stage_one(self) -> None:
+        """Make what stage I learned ready for stage II, such as by freezing it."""
+
+    def train_logits(
+        self, ms: Tensor, pan: Tensor, where: Tensor
+    ) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """Return the logits of ``forward`` and those of auxiliary heads, if there are any.
+
+        Those are (n, classes) for the n pixels that are True in ``where`` (B, h, w), row by row.
+        """
+        return self(ms, pan), ()
+
+    def finish(self) -> None:
+        """Take out, in place, what only training needs."""

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable
 from typing import Any
 
 from .adcdnet import AdcdNet
 from .contract import FusionNetwork
 
-NETWORKS: dict[str, type[AdcdNet]] = {"adcdnet": AdcdNet}
+NETWORKS: dict[str, Callable[..., FusionNetwork]] = {
+    "adcdnet": AdcdNet,
+}
 
 
 def build_network(
