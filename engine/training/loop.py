@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from .crops import CropSource
-from .scenes import UNLABELLED
+from ...models.contract import FusionNetwork
+from ...models.mamba import Mamba
+from ..errors import DeviceError, PanloomError
+from .crops import Batch, CropSource
+from .losses import balanced_loss, training_loss
+from .schedule import Cycle, Pace
+
+__all__ = ["Clock", "EpochEnd", "TrainingOptions", "balanced_loss", "train"]
+
+CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True)
@@ -23,9 +31,13 @@ class TrainingOptions:
     steps. After ``settle_share`` of the steps the statistics of batch normalization stay fixed. A
     batch of a few crops has statistics of its own, and a network that may use them to the end reads
     from them what else is in the batch, which a map does not have.
+
+    An epoch is ``epoch_steps`` steps. With ``seconds`` the cycle ends when they are over, or with
+    ``steps`` if that comes first; ``steps`` None leaves it to the time alone. The weights then
+    depend on how fast the machine was.
     """
 
-    steps: int = 900
+    steps: int | None = 900
     batch_size: int = 8
     rate: float = 4e-3
     weight_decay: float = 0.02
@@ -33,63 +45,135 @@ class TrainingOptions:
     average_share: float = 0.1
     settle_share: float = 0.3
     seed: int = 0
+    epoch_steps: int = 50
+    seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class EpochEnd:
+    """What there is after an epoch: its number from 1, how far the training is, its mean loss.
+
+    ``share`` is in (0, 1]. ``network`` returns a copy of the running mean of the weights, in eval
+    mode and finished: what the training would give if it ended here.
+    """
+
+    number: int
+    step: int
+    share: float
+    loss: float
+    network: Callable[[], FusionNetwork]
 
 
 def train(
-    make_network: Callable[[], nn.Module],
+    make_network: Callable[[], FusionNetwork],
     source: CropSource,
     options: TrainingOptions,
     report: Callable[[int, float], None] = lambda step, loss: None,
-) -> nn.Module:
+    *,
+    device: torch.device = CPU,
+    after_epoch: Callable[[EpochEnd], bool] = lambda end: True,
+    place: Callable[[float], None] = lambda share: None,
+) -> FusionNetwork:
     """Return a trained network in eval mode: the running mean of the weights over the last steps.
 
     ``make_network`` is called once, after the seed is set. ``report`` gets every step's number and
-    loss, and stops the training by raising.
+    loss, ``place`` the share of the training done; each stops it by raising. ``after_epoch`` ends
+    it by returning False; the last epoch may be shorter. On a CPU, and without ``seconds``, the
+    same seed gives the same weights. Raises DeviceError where the device has too little memory, and
+    PanloomError where the loss is no number any more.
     """
     torch.manual_seed(options.seed)
-    network = make_network().train()
-    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    optimizer = torch.optim.AdamW(_parameter_groups(network, options.weight_decay), lr=options.rate)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, options.rate, total_steps=options.steps, pct_start=0.2
-    )
-    # Half of the span, since the learning rate falls to nothing within it.
-    decay = 1 - 2 / max(4.0, options.steps * options.average_share)
-    follow = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
-    averaged = AveragedModel(network, multi_avg_fn=follow, use_buffers=True)
-    for step in range(options.steps):
-        if step == int(options.steps * options.settle_share):
-            _settle(network)
-        batch = source.batch(options.batch_size)
-        with torch.autocast("cpu", torch.bfloat16):
-            logits = network(batch.ms, batch.pan)  # (B, K, r·h, r·w)
-        loss = balanced_loss(logits.float(), batch.labels, options.label_smoothing)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(network.parameters(), 2.0)
-        optimizer.step()
-        schedule.step()
-        averaged.update_parameters(network)
-        report(step, float(loss.detach()))
-    result: nn.Module = averaged.module
-    return result.eval()
+    run = _Run(make_network().train(), source, options, device)
+    step, losses = 0, list[float]()
+    while True:
+        loss = run.step(step)
+        losses.append(loss)
+        report(step, loss)
+        step += 1
+        share = min(1.0, run.pace.place(step) / run.pace.cycle_steps)
+        place(share)
+        if step % options.epoch_steps == 0 or share >= 1.0:
+            number = -(-step // options.epoch_steps)
+            end = EpochEnd(number, step, share, sum(losses) / len(losses), run.finished)
+            losses.clear()
+            if not after_epoch(end) or share >= 1.0:
+                return run.finished()
 
 
-def balanced_loss(logits: Tensor, labels: Tensor, smoothing: float = 0.0) -> Tensor:
-    """Return the cross-entropy over labelled pixels, rare classes of the batch weighing more.
+class _Run:
+    """A training under way."""
 
-    ``logits`` are (B, K, r·h, r·w), ``labels`` (B, h, w) class indices with −1 for none. A class
-    weighs 1/√(its pixels): halfway between every pixel and every class being equal.
+    def __init__(
+        self,
+        network: FusionNetwork,
+        source: CropSource,
+        options: TrainingOptions,
+        device: torch.device,
+    ) -> None:
+        self.network = network.to(device)
+        self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.source, self.options, self.device = source, options, device
+        groups = parameter_groups(network, options.weight_decay)
+        self.optimizer = torch.optim.AdamW(groups, lr=options.rate)
+        self.pace = Pace(options.steps, options.seconds)
+        self.cycle = Cycle(options.rate, self.pace.cycle_steps)
+        self.averaged = AveragedModel(network, use_buffers=True)
+        self.settled = False
+
+    def step(self, step: int) -> float:
+        """Take one step and return its loss."""
+        place = min(self.pace.place(step), self.cycle.steps - 1.0)
+        if not self.settled and place >= int(self.cycle.steps * self.options.settle_share):
+            _settle(self.network)
+            self.settled = True
+        self._set_rate(place)
+        batch = self.source.batch(self.options.batch_size)
+        try:
+            loss = self._loss(batch)
+            self.optimizer.zero_grad(set_to_none=True)
+            loss.backward()  # type: ignore[no-untyped-call]
+        except torch.OutOfMemoryError as error:
+            raise _too_little_memory(self.device, self.options.batch_size) from error
+        nn.utils.clip_grad_norm_(self.network.parameters(), 2.0)
+        self.optimizer.step()
+        self._average(step)
+        return _finite(float(loss.detach()), step)
+
+    def finished(self) -> FusionNetwork:
+        """Return a copy of the running mean of the weights, ready to predict."""
+        network = deepcopy(self.averaged.module)
+        assert isinstance(network, FusionNetwork)
+        network.finish()
+        return network.eval()
+
+    def _loss(self, batch: Batch) -> Tensor:
+        ms, pan, labels = (x.to(self.device) for x in (batch.ms, batch.pan, batch.labels))
+        return training_loss(self.network, Batch(ms, pan, labels), self.options.label_smoothing)
+
+    def _set_rate(self, place: float) -> None:
+        rate, momentum = self.cycle.at(place)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+            group["betas"] = (momentum, group["betas"][1])
+
+    def _average(self, step: int) -> None:
+        # Half of the span, since the learning rate falls to nothing within it.
+        span = self.pace.planned_steps(step + 1) * self.options.average_share
+        decay = 1 - 2 / max(4.0, span)
+        self.averaged.multi_avg_fn = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
+        self.averaged.update_parameters(self.network)
+
+
+def parameter_groups(network: nn.Module, decay: float) -> list[dict[str, object]]:
+    """Return the parameters that are trained: weights with decay, and those that must not have it.
+
+    Exempt are biases, scales, and what Mamba says of its own (``Mamba.undecayed``).
     """
-    classes = logits.shape[1]
-    known = labels[labels != UNLABELLED]
-    counts = torch.bincount(known, minlength=classes).to(logits.dtype)
-    weights = torch.where(counts > 0, counts.clamp(min=1).rsqrt(), 0.0)
-    ratio = logits.shape[-1] // labels.shape[-1]
-    fine = labels.repeat_interleave(ratio, 1).repeat_interleave(ratio, 2)
-    return F.cross_entropy(
-        logits, fine, weights, ignore_index=UNLABELLED, label_smoothing=smoothing
-    )
+    states = {id(p) for m in network.modules() if isinstance(m, Mamba) for p in m.undecayed()}
+    trained = [p for p in network.parameters() if p.requires_grad]
+    heavy = [p for p in trained if p.ndim > 1 and id(p) not in states]
+    light = [p for p in trained if p.ndim <= 1 or id(p) in states]
+    return [{"params": heavy, "weight_decay": decay}, {"params": light, "weight_decay": 0.0}]
 
 
 def _settle(network: nn.Module) -> None:
@@ -99,11 +183,22 @@ def _settle(network: nn.Module) -> None:
             module.eval()
 
 
-def _parameter_groups(network: nn.Module, decay: float) -> list[dict[str, object]]:
-    """Return weights of convolutions with weight decay, biases and scales without."""
-    heavy = [p for p in network.parameters() if p.ndim > 1]
-    light = [p for p in network.parameters() if p.ndim <= 1]
-    return [{"params": heavy, "weight_decay": decay}, {"params": light, "weight_decay": 0.0}]
+def _finite(loss: float, step: int) -> float:
+    if loss - loss != 0.0:
+        raise PanloomError(
+            f"The training diverged: at step {step + 1} the loss was {loss}.",
+            "diverged",
+            "Look for pixels of extreme value in the rasters that are not marked as nodata.",
+        )
+    return loss
+
+
+def _too_little_memory(device: torch.device, crops: int) -> DeviceError:
+    return DeviceError(
+        f"A training step of {crops} crops does not fit the memory of {device}.",
+        "out-of-memory",
+        "Choose the CPU (`--device cpu`), or end other programs that use the device.",
+    )
 
 
 class Clock:

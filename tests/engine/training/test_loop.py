@@ -1,45 +1,43 @@
-"""The loss against its formula, and a network that learns what can be learned."""
+"""A network that learns what can be learned, and a loop that ends as it was asked to."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
+from panloom.engine.errors import PanloomError
 from panloom.engine.training.crops import CropSource
-from panloom.engine.training.loop import TrainingOptions, balanced_loss, train
+from panloom.engine.training.loop import EpochEnd, TrainingOptions, parameter_groups, train
+from panloom.models.contract import FusionNetwork
+from panloom.models.dtm import AuxiliaryHeads
 from panloom.models.networks import build_network
 
 from .test_crops import SPEC, STILL, make_scene
 
 
-def test_the_loss_weighs_a_class_by_the_root_of_its_pixels() -> None:
-    rng = np.random.default_rng(0)
-    logits = rng.normal(size=(2, 3, 8, 8))
-    labels = rng.choice([-1, 0, 0, 0, 2], (2, 4, 4))
-    counts = [(labels == k).sum() for k in range(3)]
-    total = weight = 0.0
-    for b, row, col in np.ndindex(2, 8, 8):
-        k = labels[b, row // 2, col // 2]
-        if k >= 0:
-            scores = logits[b, :, row, col]
-            loss = np.log(np.exp(scores).sum()) - scores[k]
-            total += loss / np.sqrt(counts[k])
-            weight += 1 / np.sqrt(counts[k])
-    found = balanced_loss(torch.from_numpy(logits), torch.from_numpy(labels))
-    assert float(found) == pytest.approx(total / weight)
+def small(width: int = 16) -> FusionNetwork:
+    arguments = {"width": width, "deep_width": 16}
+    return build_network("adcdnet", arguments, bands=3, ratio=2, classes=3)
 
 
-def learn(steps: int, seed: int) -> nn.Module:
-    scenes = [make_scene("a", "a", 0, (0, 1, 2))]
-    return train(
-        lambda: build_network(
-            "adcdnet", {"width": 16, "deep_width": 16}, bands=3, ratio=2, classes=3
-        ),
-        CropSource(scenes, SPEC, 3, STILL, seed),
-        TrainingOptions(steps=steps, batch_size=4, seed=seed),
-    )
+def crops(seed: int) -> CropSource:
+    return CropSource([make_scene("a", "a", 0, (0, 1, 2))], SPEC, 3, STILL, seed)
+
+
+def learn(
+    steps: int, seed: int, after_epoch: Callable[[EpochEnd], bool] = lambda end: True
+) -> FusionNetwork:
+    options = TrainingOptions(steps=steps, batch_size=4, seed=seed, epoch_steps=2)
+    return train(small, crops(seed), options, after_epoch=after_epoch)
+
+
+def same(first: nn.Module, second: nn.Module) -> bool:
+    pairs = zip(first.state_dict().values(), second.state_dict().values(), strict=True)
+    return all(torch.equal(a, b) for a, b in pairs)
 
 
 def test_a_network_learns_what_the_bands_say() -> None:
@@ -52,14 +50,10 @@ def test_a_network_learns_what_the_bands_say() -> None:
 
 
 def test_the_same_seed_trains_the_same_weights() -> None:
-    first, second, other = learn(3, 1), learn(3, 1), learn(3, 2)
+    first, second, other = learn(6, 1), learn(6, 1), learn(6, 2)
     assert not first.training
-    pairs = zip(first.state_dict().values(), second.state_dict().values(), strict=True)
-    assert all(torch.equal(a, b) for a, b in pairs)
-    assert any(
-        not torch.equal(a, b)
-        for a, b in zip(first.state_dict().values(), other.state_dict().values(), strict=True)
-    )
+    assert same(first, second)
+    assert not same(first, other)
 
 
 def test_reporting_can_stop_the_training() -> None:
@@ -68,11 +62,68 @@ def test_reporting_can_stop_the_training() -> None:
         if step == 1:
             raise InterruptedError
 
-    scenes = [make_scene("a", "a", 0, (0, 1, 2))]
     with pytest.raises(InterruptedError):
-        train(
-            lambda: build_network("adcdnet", {"width": 16}, bands=3, ratio=2, classes=3),
-            CropSource(scenes, SPEC, 3, STILL, 0),
-            TrainingOptions(steps=50, batch_size=2),
-            stop,
-        )
+        train(small, crops(0), TrainingOptions(steps=50, batch_size=2), stop)
+
+
+def test_epochs_are_told_of_and_looking_at_them_changes_nothing() -> None:
+    ends: list[EpochEnd] = []
+    networks: list[FusionNetwork] = []
+
+    def look(end: EpochEnd) -> bool:
+        ends.append(end)
+        networks.append(end.network())
+        return True
+
+    result = learn(5, 1, look)
+    assert [(e.number, e.step, e.share) for e in ends] == [(1, 2, 0.4), (2, 4, 0.8), (3, 5, 1.0)]
+    assert all(np.isfinite(e.loss) for e in ends)
+    assert same(networks[-1], result)
+    assert not same(networks[0], result)
+    assert same(result, learn(5, 1))
+
+
+def test_an_epoch_can_be_the_last() -> None:
+    steps: list[int] = []
+    options = TrainingOptions(steps=40, batch_size=2, epoch_steps=2)
+    train(
+        small, crops(0), options, lambda step, loss: steps.append(step),
+        after_epoch=lambda end: end.number < 2,
+    )  # fmt: skip
+    assert steps == [0, 1, 2, 3]
+
+
+def test_seconds_end_a_training_without_steps() -> None:
+    shares: list[float] = []
+    options = TrainingOptions(steps=None, batch_size=2, seconds=0.5)
+    train(small, crops(0), options, place=shares.append)
+    assert len(shares) >= 1
+    assert shares[-1] == 1.0
+    assert shares == sorted(shares)
+
+
+def test_a_loss_that_is_no_number_is_a_sentence() -> None:
+    source = crops(0)
+    for scene in source.scenes:
+        scene.ms[:] = np.nan
+    with pytest.raises(PanloomError) as caught:
+        train(small, source, TrainingOptions(steps=5, batch_size=2))
+    assert str(caught.value) == (
+        "The training diverged: at step 1 the loss was nan. Look for pixels of extreme value in "
+        "the rasters that are not marked as nodata."
+    )
+
+
+def test_what_weight_decay_would_spoil_is_left_out_of_it() -> None:
+    network = small()
+    network.heads = AuxiliaryHeads([8, 8], [8, 8], 8, 3, token_width=16)
+    frozen = next(network.parameters()).requires_grad_(False)
+    decayed, kept = parameter_groups(network, 0.02)
+    assert (decayed["weight_decay"], kept["weight_decay"]) == (0.02, 0.0)
+    inside = [{id(p) for p in group["params"]} for group in (decayed, kept)]  # type: ignore[attr-defined]
+    for name, parameter in network.named_parameters():
+        if parameter is frozen:
+            assert id(parameter) not in inside[0] | inside[1]
+            continue
+        spoiled = parameter.ndim <= 1 or name.endswith("A_log")
+        assert id(parameter) in inside[spoiled], name
