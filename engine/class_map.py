@@ -129,7 +129,7 @@ def _guess_scheme(dataset: rasterio.DatasetReader) -> ClassScheme:
             "Choose a class map, or reclassify the raster first.",
         )
     colors = dataset.colormap(1) if dataset.colorinterp[0] == ColorInterp.palette else {}
-    names = _category_names(Path(dataset.name))
+    names = category_names(Path(dataset.name))
     # A scheme has two classes at least; maps of fewer get placeholders that do not occur.
     codes |= set(sorted({1, 2, 3} - codes)[: max(0, 2 - len(codes))])
     return ClassScheme(
@@ -148,7 +148,8 @@ def _hex(color: tuple[int, ...] | None, code: int) -> str:
     return "#{:02x}{:02x}{:02x}".format(*color[:3])
 
 
-def _category_names(path: Path) -> dict[int, str]:
+def category_names(path: Path) -> dict[int, str]:
+    """Return names by code from ``NAME.aux.xml``; empty where there are none."""
     sidecar = path.with_name(path.name + ".aux.xml")
     if not sidecar.is_file():
         return {}

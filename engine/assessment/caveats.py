@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from ..labels.tally import POLYGONS, RASTER
 from .figures import Assessment, half_interval
-from .labels import POLYGONS, RASTER
 
 FEW = 50
 """Reference samples a class: the rule of thumb of Congalton & Green, Assessing the Accuracy of

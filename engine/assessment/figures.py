@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...models.classes import UNCLASSIFIED, ClassScheme, LandClass
+from ..labels.tally import SampleTally
 from .area_estimation import AreaEstimates
 from .confusion import Z_95, ConfusionMatrix, mean
-from .labels import SampleTally
 from .reference import Pairs
 
 SCHEMA = "panloom-assessment/1"

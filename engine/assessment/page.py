@@ -11,12 +11,12 @@ from pathlib import Path
 import numpy as np
 import rasterio
 
+from ..labels.tally import POINTS
 from ..version import __version__
 from .caveats import caveats
 from .charts import area_chart, area_unit, class_name, class_table, heat_map, percent
 from .confusion import Z_95, mean
 from .figures import Assessment, half_interval
-from .labels import POINTS
 from .page_style import STYLE
 
 

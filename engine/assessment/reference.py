@@ -1,7 +1,7 @@
 """Reference samples and the map's classes at the same places.
 
-A reference is a vector layer of points or polygons (``reference_vector``) or a raster
-(``reference_raster``); each gives labels strip by strip on the map's grid. No sample is dropped in
+A reference is a vector layer of points or polygons, a raster or an array (``engine/labels``); each
+gives labels strip by strip on the map's grid. No sample is dropped in
 silence: what cannot be compared is counted by reason.
 """
 
@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -17,11 +19,14 @@ from numpy.typing import NDArray
 from ...models.classes import UNCLASSIFIED
 from ..errors import InputError
 from ..grid import Grid, Window
+from ..labels.array_file import ArrayLabels, covering, is_array_file, read_label_array
+from ..labels.layer import vector_layers
+from ..labels.raster import RasterLabels
+from ..labels.tally import Labels, SampleTally
+from ..labels.vector import load_vector
+from ..labels.words import REFERENCE
 from ..polygons.strips import ClassMapReader
-from .labels import Labels, SampleTally
-from .reference_layer import vector_layers
-from .reference_raster import RasterReference
-from .reference_vector import load_vector_reference
+from .reference_classes import class_codes, require_in_map
 
 
 class Reference(Protocol):
@@ -55,15 +60,23 @@ class Pairs:
 def open_reference(
     path: str, class_field: str | None, grid: Grid, names: dict[int, str], *, closed: bool
 ) -> Reference:
-    """Open points, polygons or a raster as a reference of a map on ``grid``.
+    """Open points, polygons, a raster or a label array as a reference of a map on ``grid``.
 
     ``names`` are the map's classes by code; with ``closed`` no other class may occur. Raises
     InputError for what cannot be used.
     """
+    check = partial(require_in_map, names=names, closed=closed)
+    if is_array_file(path):
+        codes = read_label_array(path, class_field, REFERENCE)
+        place, factor = covering(grid, codes.shape, Path(path).name, REFERENCE)
+        return ArrayLabels(path, codes, place, check, float(factor**2))
     layers = vector_layers(path)
     if layers is None:
-        return RasterReference(path, grid, names, closed=closed)
-    return load_vector_reference(path, layers, class_field, grid, names, closed=closed)
+        raster = RasterLabels(path, grid, check, REFERENCE)
+        raster.notes += _other_names(raster.names, names)
+        return raster
+    encode = partial(class_codes, names=names, closed=closed)
+    return load_vector(path, layers, class_field, grid, encode, REFERENCE)
 
 
 def pairs(reader: ClassMapReader, reference: Reference) -> Iterator[Pairs]:
@@ -83,6 +96,16 @@ def pairs(reader: ClassMapReader, reference: Reference) -> Iterator[Pairs]:
             reference.tally.map_nodata[code] = reference.tally.map_nodata.get(code, 0) + count
         yield Pairs(labels, map_code, height)
     reference.finish()
+
+
+def _other_names(theirs: dict[int, str], ours: dict[int, str]) -> list[str]:
+    """Return a note for each class that the reference calls by another name than the map."""
+    return [
+        f"Class {code} is `{name}` in the reference and `{ours[code]}` in the map; they were "
+        "compared by code."
+        for code, name in theirs.items()
+        if code in ours and ours[code].strip().casefold() != name.strip().casefold()
+    ]
 
 
 def _require_class_codes(codes: NDArray[np.integer[Any]]) -> None:

@@ -14,7 +14,7 @@ _SHOWN = 5
 
 
 def class_codes(
-    values: Any, names: dict[int, str], label: str, *, closed: bool
+    values: Any, label: str, *, names: dict[int, str], closed: bool
 ) -> NDArray[np.uint8]:
     """Return the class code (n,) of each value of a pandas series, 0 where there is none.
 
@@ -39,7 +39,7 @@ def class_codes(
 
 
 def require_in_map(
-    codes: NDArray[Any], counts: NDArray[Any], names: dict[int, str], label: str, *, closed: bool
+    codes: NDArray[Any], counts: NDArray[Any], label: str, *, names: dict[int, str], closed: bool
 ) -> None:
     """Raise InputError where a raster's codes (with pixel counts) are no classes of the map."""
     unknown = [

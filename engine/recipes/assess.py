@@ -14,12 +14,12 @@ from ..assessment.area_estimation import AreaEstimates, estimate_areas
 from ..assessment.confusion import ConfusionMatrix
 from ..assessment.error_picture import ErrorPicture
 from ..assessment.figures import Assessment, SampleCount, complete_scheme, half_interval
-from ..assessment.labels import POINTS, POLYGONS
 from ..assessment.page import PageFacts, assess_page
 from ..assessment.reference import Reference, open_reference, pairs
 from ..class_map import CLASSES_TAG, read_scheme
 from ..errors import InputError
 from ..events import Message, Progress, Result
+from ..labels.tally import POINTS, POLYGONS
 from ..outputs import Outputs
 from ..polygons.areas import class_areas
 from ..polygons.strips import ClassMapReader, require_class_map

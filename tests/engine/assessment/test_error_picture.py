@@ -10,9 +10,9 @@ from rasterio.crs import CRS
 from rasterio.io import MemoryFile
 
 from panloom.engine.assessment.error_picture import SIDE_PX, ErrorPicture
-from panloom.engine.assessment.labels import Labels
 from panloom.engine.assessment.reference import Pairs
 from panloom.engine.grid import Grid
+from panloom.engine.labels.tally import Labels
 from panloom.models.classes import ClassScheme, LandClass
 
 SCHEME = ClassScheme((LandClass(1, "Water", "#2060c0"), LandClass(2, "Forest", "#108040")))

@@ -15,8 +15,8 @@ from panloom.engine.assessment.figures import (
     cluster_error,
     complete_scheme,
 )
-from panloom.engine.assessment.labels import POINTS, POLYGONS, RASTER, Labels, SampleTally
 from panloom.engine.assessment.reference import Pairs
+from panloom.engine.labels.tally import POINTS, POLYGONS, RASTER, Labels, SampleTally
 from panloom.models.classes import ClassScheme, LandClass
 
 SCHEME = ClassScheme((LandClass(2, "Water", "#2277cc"), LandClass(5, "Forest", "#117733")))

@@ -12,8 +12,8 @@ from panloom.engine.assessment.area_estimation import estimate_areas
 from panloom.engine.assessment.charts import area_chart, area_unit, heat_map, nice_step, percent
 from panloom.engine.assessment.confusion import ConfusionMatrix
 from panloom.engine.assessment.figures import Assessment
-from panloom.engine.assessment.labels import POINTS, SampleTally
 from panloom.engine.assessment.page import PageFacts, assess_page
+from panloom.engine.labels.tally import POINTS, SampleTally
 from panloom.models.classes import ClassScheme, LandClass
 
 SCHEME = ClassScheme(

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from ..grid import Grid
+from .words import Words
 
 DEFAULT_FIELD = "class_code"
 """The field that Panloom's own polygons carry; used where none is named."""
@@ -33,7 +34,7 @@ def file_name(path: str) -> str:
     return Path(_file(path)).name
 
 
-def read_layer(path: str, layers: list[str]) -> Any:
+def read_layer(path: str, layers: list[str], words: Words) -> Any:
     """Read one layer: the one named as QGIS does (``file|layername=x``), or the only one.
 
     Raises InputError where neither is clear, or the file is no layer of geometries.
@@ -44,27 +45,27 @@ def read_layer(path: str, layers: list[str]) -> Any:
     if layer and layer not in layers:
         raise InputError(
             f"`{label}` has no layer `{layer}`; it has {', '.join(layers)}.",
-            "reference-layer",
+            words.code("layer"),
             "Name one of these.",
         )
     if not layer and len(layers) > 1:
         raise InputError(
             f"`{label}` has {len(layers)} layers ({', '.join(layers)}); one is needed.",
-            "reference-layer",
+            words.code("layer"),
             f'Name it, as in "{label}{_LAYER}{layers[0]}".',
         )
     try:
         frame = geopandas.read_file(name, layer=layer or (layers[0] if layers else None))
     except Exception as error:
         raise InputError(
-            f"The reference `{label}` cannot be read ({error}).",
-            "reference-unreadable",
+            f"The {words.labels} `{label}` cannot be read ({error}).",
+            words.code("unreadable"),
             "Check that the file is complete.",
         ) from error
     if not isinstance(frame, geopandas.GeoDataFrame):
         raise InputError(
             f"`{label}` is a table without geometry; points or polygons are needed.",
-            "reference-geometry",
+            words.code("geometry"),
             "Make a point layer of its coordinates first.",
         )
     return frame
@@ -91,19 +92,19 @@ def choose_field(frame: Any, wanted: str | None, label: str) -> str:
     )
 
 
-def in_crs_of(grid: Grid, frame: Any, label: str) -> NDArray[Any]:
-    """Return the geometries (n,) in the map's CRS; raises InputError where only one has any."""
+def in_crs_of(grid: Grid, frame: Any, label: str, words: Words) -> NDArray[Any]:
+    """Return the geometries (n,) in the grid's CRS; raises InputError where only one has any."""
     if grid.crs is not None and frame.crs is None:
         raise InputError(
-            f"The reference `{label}` has no CRS; the map has one.",
-            "reference-no-crs",
+            f"The {words.labels} `{label}` has no CRS; the {words.grid} has one.",
+            words.code("no-crs"),
             "Assign the layer's CRS (in QGIS: Layer > Set CRS, then export it).",
         )
     if grid.crs is None and frame.crs is not None:
         raise InputError(
-            f"The map has no CRS; the reference `{label}` has {frame.crs.name}.",
-            "map-no-crs",
-            "Assign the map's CRS, for example with gdal_edit.py -a_srs.",
+            f"The {words.grid} has no CRS; the {words.labels} `{label}` has {frame.crs.name}.",
+            f"{words.grid}-no-crs",
+            f"Assign the {words.grid}'s CRS, for example with gdal_edit.py -a_srs.",
         )
     if grid.crs is not None:
         frame = frame.to_crs(grid.crs.to_wkt())

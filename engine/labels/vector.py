@@ -1,8 +1,9 @@
-"""Points and polygons as reference samples on the map's grid."""
+"""Points and polygons as labelled samples on a grid."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -12,45 +13,48 @@ from rasterio.features import rasterize
 
 from ..errors import InputError
 from ..grid import Grid, Window
-from .labels import POINTS, POLYGONS, Labels, SampleTally
-from .reference_classes import class_codes
-from .reference_layer import choose_field, file_name, in_crs_of, read_layer
+from .layer import choose_field, file_name, in_crs_of, read_layer
+from .tally import POINTS, POLYGONS, Labels, SampleTally
+from .words import Words
 
 _POINTS, _POLYGONS = {"Point", "MultiPoint"}, {"Polygon", "MultiPolygon"}
 
 
-def load_vector_reference(
+def load_vector(
     path: str,
     layers: list[str],
     class_field: str | None,
     grid: Grid,
-    names: dict[int, str],
-    *,
-    closed: bool,
-) -> PointReference | PolygonReference:
-    """Return the samples of one layer in the CRS of ``grid``; raises InputError."""
-    frame = read_layer(path, layers)
+    encode: Callable[[Any, str], NDArray[np.uint8]],
+    words: Words,
+) -> PointLabels | PolygonLabels:
+    """Return the samples of one layer in the CRS of ``grid``; raises InputError.
+
+    ``encode`` turns the class field's values, a pandas series, and the file's name into class codes
+    (n,), 0 for none.
+    """
+    frame = read_layer(path, layers, words)
     label = file_name(path)
     kinds = set(frame.geometry.geom_type.dropna())
     if not kinds or not (kinds <= _POINTS or kinds <= _POLYGONS):
         found = ", ".join(sorted(kinds)) or "no geometry"
         raise InputError(
-            f"The reference `{label}` holds {found}; points or polygons are needed, not both.",
-            "reference-geometry",
+            f"The {words.labels} `{label}` holds {found}; points or polygons are needed, not both.",
+            words.code("geometry"),
             "Choose a layer of points or of polygons.",
         )
     values = frame[choose_field(frame, class_field, label)]
-    codes = class_codes(values, names, label, closed=closed)
+    codes = encode(values, label)
     there = frame.geometry.notna() & ~frame.geometry.is_empty & (codes > 0)
     tally = SampleTally(features=len(frame), unlabelled=int((~there).sum()))
-    geometry = in_crs_of(grid, frame[there], label)
+    geometry = in_crs_of(grid, frame[there], label, words)
     codes = codes[there.to_numpy()]
     if kinds <= _POINTS:
-        return PointReference(geometry, codes, grid, tally)
-    return PolygonReference(geometry, codes, grid, tally)
+        return PointLabels(geometry, codes, grid, tally)
+    return PolygonLabels(geometry, codes, grid, tally)
 
 
-class PointReference:
+class PointLabels:
     """Each point is a sample: the pixel that it lies in."""
 
     kind = POINTS
@@ -86,7 +90,7 @@ class PointReference:
         """No file is open."""
 
 
-class PolygonReference:
+class PolygonLabels:
     """Each pixel whose center lies in a polygon is a sample."""
 
     kind = POLYGONS
