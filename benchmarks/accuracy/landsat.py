@@ -1,18 +1,19 @@
-"""Accuracy of the network and of a random forest on path/rows that they have never seen.
+"""Accuracy of networks and of pixel classifiers on path/rows that they have never seen.
 
-    python benchmarks/accuracy/landsat.py network forest-dark-object forest-stretch
+    python benchmarks/accuracy/landsat.py adcdnet cafmnet forest-dark-object --seeds 0 1 2
 
-Every path/row, and every Landsat-8 scene, is held out once. With ``--split scene`` every fourth
-scene is held out instead, while its neighbors of the same day and path/row stay in training: this
-is easier, and no measure of how a model travels. Results of a method go to
-``benchmarks/results/<split>/<method>.json`` and the table of all methods beside them.
+Every Landsat-7 path/row is held out once, and the three Landsat-8 scenes together, which tests
+another sensor. Results of a method go to ``benchmarks/results/landsat/<method>.json``, what is
+there already is not run again, and the tables of all methods are written beside them.
 """
 
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import multiprocessing
+import os
 import platform
 import time
 from datetime import date
@@ -21,74 +22,87 @@ from typing import Any
 
 import numpy as np
 import torch
-from forest import SCALINGS, forest_map, train_forest
-from landsat_data import CLASSES, load_scenes
+from baselines import classifier_map, train_classifier
+from landsat_data import CLASSES, LANDSAT8, load_scenes
+from methods import METHODS, BaselineMethod
 from recipe import RADIOMETRY, train_on
 from scoring import Score, scene_logits, score, to_ms_grid
+from tables import landsat_tables
 
-RESULTS = Path(__file__).resolve().parents[1] / "results"
-METHODS = ("network", *(f"forest-{s}" for s in SCALINGS))
-STEPS = 1000
+from panloom.engine.training.scenes import LabelledScene
+
+RESULTS = Path(__file__).resolve().parents[1] / "results" / "landsat"
 KEPT_PIXELS = 2000
 """Labelled pixels per scene whose logits are kept to calibrate the temperature."""
+Job = tuple[str, int, tuple[str, ...]]
 
 
 def main() -> None:
     """Run the methods asked for, fold by fold, and write the results."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("methods", nargs="+", choices=METHODS)
-    parser.add_argument("--split", choices=("path-row", "scene"), default="path-row")
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--workers", type=int, default=3, help="folds at a time, a core each")
-    parser.add_argument("--steps", type=int, default=STEPS)
-    parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
-    held_out = _folds(options.split)
-    results = RESULTS / options.split
-    for method in options.methods:
-        began = time.monotonic()
-        folds = [(method, names, options.steps, options.seed) for names in held_out]
-        with multiprocessing.get_context("spawn").Pool(options.workers) as pool:
-            parts = pool.imap_unordered(_run_fold, folds, chunksize=1)
-            scenes = {name: found for part in parts for name, found in part.items()}
-        _save(method, scenes, options, time.monotonic() - began)
-        (results / "landsat.md").write_text(_table(results), encoding="utf-8")
-    print(_table(results))
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    folds = _folds()
+    jobs: list[Job] = [
+        (method, seed, names)
+        for seed in options.seeds
+        for method in options.methods
+        if str(seed) not in _read(method)["seeds"]
+        for names in folds
+    ]
+    done: dict[tuple[str, int], list[dict[str, Any]]] = {}
+    with multiprocessing.get_context("spawn").Pool(options.workers) as pool:
+        for method, seed, found in pool.imap(_run_fold, jobs):
+            parts = done.setdefault((method, seed), [])
+            parts.append(found)
+            if len(parts) == len(folds):
+                _save(method, seed, parts)
+                landsat_tables(RESULTS)
 
 
-def _folds(split: str) -> list[tuple[str, ...]]:
+def _folds() -> list[tuple[str, ...]]:
     """Return the names of the scenes that are held out together."""
-    scenes = load_scenes()
-    if split == "path-row":
-        groups = list(dict.fromkeys(s.group for s in scenes))
-        return [tuple(s.name for s in scenes if s.group == g) for g in groups]
-    return [tuple(s.name for s in scenes[start::4]) for start in range(4)]
+    scenes = _scenes()
+    together: dict[str, list[str]] = {}
+    for scene in scenes:
+        together.setdefault("" if scene.name in LANDSAT8 else scene.group, []).append(scene.name)
+    return [tuple(names) for names in together.values()]
 
 
-def _run_fold(fold: tuple[str, tuple[str, ...], int, int]) -> dict[str, Any]:
+@functools.cache
+def _scenes() -> list[LabelledScene]:
+    return load_scenes()
+
+
+def _run_fold(job: Job) -> tuple[str, int, dict[str, Any]]:
     """Train without some scenes and return the results on them by name."""
-    method, names, steps, seed = fold
+    name, seed, names = job
     torch.set_num_threads(1)
-    scenes = load_scenes()
-    known = [s for s in scenes if s.name not in names]
-    held_out = [s for s in scenes if s.name in names]
+    os.environ["OMP_NUM_THREADS"] = "1"
+    method, began = METHODS[name], time.process_time()
+    known = [s for s in _scenes() if s.name not in names]
+    held_out = [s for s in _scenes() if s.name in names]
     found: dict[str, Any] = {}
-    if method == "network":
-        network = train_on(known, steps, seed, names[0])
+    if isinstance(method, BaselineMethod):
+        model = train_classifier(method.classifier, known, method.scaling, len(CLASSES), seed)
     else:
-        scaling = method.removeprefix("forest-")
-        forest = train_forest(known, scaling, len(CLASSES), seed)
+        model = train_on(known, method, seed, classes=len(CLASSES), name=f"{name} {names[0]}")
     for scene in held_out:
-        if method == "network":
-            logits = scene_logits(network, scene, scene.radiometry(RADIOMETRY))
-            logits = to_ms_grid(logits, scene.ratio)
-            predicted = logits.argmax(axis=0)
-            kept = _kept_logits(logits, scene.labels)
+        kept: dict[str, Any] = {}
+        if isinstance(method, BaselineMethod):
+            predicted = classifier_map(model, scene, method.scaling)
         else:
-            predicted, kept = forest_map(forest, scene, scaling), {}
+            logits = scene_logits(model, scene, scene.radiometry(RADIOMETRY))
+            logits = to_ms_grid(logits, scene.ratio)
+            predicted, kept = logits.argmax(axis=0), _kept_logits(logits, scene.labels)
         matrix = score(predicted, scene.labels, len(CLASSES)).matrix
         found[scene.name] = {"group": scene.group, "matrix": matrix.tolist(), **kept}
-        print(method, scene.name, f"{Score(matrix).balanced:.3f}", flush=True)
-    return found
+        print(name, seed, scene.name, f"{Score(matrix).balanced:.3f}", flush=True)
+    found["seconds"] = time.process_time() - began
+    return name, seed, found
 
 
 def _kept_logits(logits: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
@@ -98,73 +112,34 @@ def _kept_logits(logits: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
     return {"logits": values.round(3).tolist(), "targets": labels.ravel()[some].tolist()}
 
 
-def _save(method: str, scenes: dict[str, Any], options: argparse.Namespace, seconds: float) -> None:
-    results = RESULTS / options.split
-    results.mkdir(parents=True, exist_ok=True)
-    if method == "network":
-        held = {n: {k: s.pop(k) for k in ("logits", "targets")} for n, s in scenes.items()}
-        (results / "held-out-logits.json").write_text(json.dumps(held), encoding="utf-8")
-    body = {
-        "method": method,
+def _save(method: str, seed: int, parts: list[dict[str, Any]]) -> None:
+    seconds = sum(part.pop("seconds") for part in parts)
+    scenes = {name: found for part in parts for name, found in sorted(part.items())}
+    held = {n: {k: s.pop(k) for k in ("logits", "targets") if k in s} for n, s in scenes.items()}
+    if method == "landsat-5class" and seed == 0:
+        (RESULTS / "held-out-logits.json").write_text(json.dumps(held), encoding="utf-8")
+    body = _read(method)
+    body["seeds"][str(seed)] = {
         "date": date.today().isoformat(),
-        "seed": options.seed,
-        "steps": options.steps if method == "network" else None,
-        "seconds": round(seconds),
+        "cpu_seconds": round(seconds),
         "versions": {"python": platform.python_version(), "torch": torch.__version__},
+        "scenes": scenes,
+    }
+    text = json.dumps(body, separators=(",", ":"))
+    (RESULTS / f"{method}.json").write_text(text, encoding="utf-8")
+
+
+def _read(method: str) -> dict[str, Any]:
+    path = RESULTS / f"{method}.json"
+    if path.is_file():
+        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        return found
+    return {
+        "method": method,
+        "steps": getattr(METHODS[method], "steps", None),
         "classes": [c.name for c in CLASSES.classes],
-        "scenes": dict(sorted(scenes.items())),
+        "seeds": {},
     }
-    (results / f"{method}.json").write_text(
-        json.dumps(body, separators=(",", ":")), encoding="utf-8"
-    )
-
-
-def _table(results: Path) -> str:
-    """Return the results of every method that has been run, as Markdown."""
-    bodies = {
-        m: json.loads((results / f"{m}.json").read_text(encoding="utf-8"))
-        for m in METHODS
-        if (results / f"{m}.json").is_file()
-    }
-    scores = {
-        m: {n: Score(np.array(s["matrix"])) for n, s in body["scenes"].items()}
-        for m, body in bodies.items()
-    }
-    first = next(iter(bodies.values()))
-    lines = [
-        f"# Landsat scenes, each held out: split by {results.name}",
-        "",
-        "Balanced accuracy (mean recall over the classes that a scene has); OA and kappa of the",
-        "network beside it. Labels are interior pixels of one photo-interpretation: use them to",
-        "compare methods, never as the accuracy of a map.",
-        "",
-        *(f"- {m}: {_origin(body)}" for m, body in bodies.items()),
-        "",
-        "| scene | group | " + " | ".join(bodies) + " | OA | kappa |",
-        "|---|---|" + "---|" * (len(bodies) + 2),
-    ]
-    for name, scene in first["scenes"].items():
-        cells = [f"{scores[m][name].balanced:.3f}" for m in bodies]
-        own = next(iter(scores.values()))[name]
-        lines.append(
-            f"| {name} | {scene['group']} | "
-            + " | ".join([*cells, f"{own.oa:.3f}", f"{own.kappa:.3f}"])
-            + " |"
-        )
-    lines += ["", "| | " + " | ".join(bodies) + " |", "|---|" + "---|" * len(bodies)]
-    for title, wanted in (("Landsat 7", True), ("Landsat 8", False)):
-        values = [
-            [v.balanced for n, v in scores[m].items() if n.isdigit() == wanted] for m in bodies
-        ]
-        lines.append(f"| {title}, mean | " + " | ".join(f"{np.mean(v):.3f}" for v in values) + " |")
-        lines.append(f"| {title}, worst | " + " | ".join(f"{min(v):.3f}" for v in values) + " |")
-    return "\n".join(lines) + "\n"
-
-
-def _origin(body: dict[str, Any]) -> str:
-    versions = ", ".join(f"{k} {v}" for k, v in body["versions"].items())
-    steps = f", {body['steps']} steps" if body["steps"] else ""
-    return f"{body['date']}, seed {body['seed']}{steps}, {body['seconds']} s, {versions}"
 
 
 if __name__ == "__main__":

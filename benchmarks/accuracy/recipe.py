@@ -1,10 +1,12 @@
-"""How the Landsat model is trained: the same for validation and for the shipped weights."""
+"""How a network is trained on labelled scenes: the same for validation and for shipped weights."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import torch
+from methods import NetworkMethod
 
 from panloom.engine.training.crops import CropOptions, CropSource
 from panloom.engine.training.loop import Clock, TrainingOptions, train
@@ -12,22 +14,42 @@ from panloom.engine.training.scenes import LabelledScene
 from panloom.models.contract import FusionNetwork
 from panloom.models.networks import build_network
 
-from landsat_data import BANDS, CLASSES, RATIO  # isort: skip
-
-NETWORK = "adcdnet"
-ARGUMENTS: dict[str, Any] = {}
 RADIOMETRY: dict[str, Any] = {"kind": "dark-object"}
 NIR = 3
-CROPS = CropOptions(crop_px=40, light=0.15, band=0.12, haze=0.03, stepped_bands=(NIR,))
+CROPS = CropOptions(light=0.15, band=0.12, haze=0.03, stepped_bands=(NIR,))
 
 
-def train_on(scenes: list[LabelledScene], steps: int, seed: int, name: str = "") -> FusionNetwork:
+def train_on(
+    scenes: list[LabelledScene],
+    method: NetworkMethod,
+    seed: int,
+    *,
+    classes: int,
+    crops: CropOptions = CROPS,
+    name: str = "",
+) -> FusionNetwork:
     """Return the network trained on ``scenes``; the same seed and machine give the same weights."""
-    source = CropSource(scenes, RADIOMETRY, len(CLASSES), CROPS, seed)
-    network = train(_build, source, TrainingOptions(steps=steps, seed=seed), Clock(100, name))
+    crops = replace(crops, crop_px=method.crop_px)
+    source = CropSource(scenes, RADIOMETRY, classes, crops, seed)
+
+    def build() -> torch.nn.Module:
+        network = build_network(
+            method.network,
+            {**method.arguments, **method.training_only},
+            bands=len(scenes[0].ms),
+            ratio=scenes[0].ratio,
+            classes=classes,
+        )
+        if method.stage_one_steps:
+            _stage_one(network, scenes, method.stage_one_steps, seed)
+        return network
+
+    options = TrainingOptions(steps=method.steps, seed=seed)
+    network = train(build, source, options, Clock(100, name))
     assert isinstance(network, FusionNetwork)
+    network.finish()
     return network
 
 
-def _build() -> torch.nn.Module:
-    return build_network(NETWORK, ARGUMENTS, bands=len(BANDS), ratio=RATIO, classes=len(CLASSES))
+def _stage_one(network: FusionNetwork, scenes: list[LabelledScene], steps: int, seed: int) -> None:
+    raise NotImplementedError
