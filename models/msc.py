@@ -1,4 +1,4 @@
-"""MSC and GCE: sparse attention from one map to another, then groups of channels sharpened.
+"""MSC: sparse attention from one map to another.
 
 Multiscale sparse cross-attention network for remote sensing scene classification (MSCN, IEEE TGRS
 2025), in its own form over a whole patch and in a form for scenes of any size.
@@ -11,20 +11,12 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import conv2d
 
-from .exact import BlockConv2d, fill_channels, pad_kernel, sigmoid
+from .exact import BlockConv2d
+from .gce import GroupEnhancer
 from .msaf import LayerNorm2d
 from .units import ConvUnit, box_mean
-from .windows import (
-    PATCH_WINDOWS,
-    UNBOUNDED_PX,
-    Windows,
-    lattice_of,
-    lay_out,
-    mean_along,
-    reach_of,
-)
+from .windows import PATCH_WINDOWS, Windows, lattice_of, lay_out, reach_of
 
 POOL_RADII = (1, 2, 3)
 """Average pooling over 3×3, 5×5 and 7×7 pixels."""
@@ -137,68 +129,6 @@ class SparseCrossAttention(nn.Module):
             kept = rank < (counts // divisor).clamp(min=1)
             weights = weights + share * values.masked_fill(~kept, -math.inf).softmax(dim=-1)
         return torch.zeros_like(energy).scatter(-1, index, weights) @ tokens.value
-
-
-class GroupEnhancer(nn.Module):
-    """GCE: out = x·mask + x, with mask = 1 where y > mean(y) and y elsewhere, group by group.
-
-    y = σ(x·a·s): a is squeeze-and-excitation over the group's channels, s a gate per pixel (1×1).
-    Both means, that of the squeeze and that of y, run over the box of ``radius`` around each pixel,
-    or, with None, over the patch, as published; that of y over the group's channels too. Raises
-    ValueError unless ``groups`` divides ``channels``.
-    """
-
-    def __init__(self, channels: int, *, groups: int = 8, radius: int | None = 4) -> None:
-        super().__init__()
-        if channels % groups:
-            raise ValueError(
-                f"{channels} channels do not divide into {groups} groups; choose a number of "
-                f"groups that divides {channels}"
-            )
-        self.groups, self.radius = groups, radius
-        hidden = groups * max(channels // groups // 4, 1)
-        self.squeeze = GroupedConv2d(channels, hidden, groups)
-        self.excite = GroupedConv2d(hidden, channels, groups)
-        self.focus = GroupedConv2d(channels, groups, groups)
-        self.reach_px = UNBOUNDED_PX if radius is None else 2 * radius
-        self.lattice_px = 1
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return (B, C, h, w) for x (B, C, h, w)."""
-        return x * self.mask(x) + x
-
-    def mask(self, x: Tensor) -> Tensor:
-        """Return the mask (B, C, h, w) in (0, 1] for x (B, C, h, w)."""
-        # The squeeze is linear, so it may go before the mean, where it leaves fewer channels.
-        hidden = torch.relu(self._mean(self.squeeze(x)))
-        weighted = x * sigmoid(self.excite(hidden))
-        y = sigmoid(self._per_group(weighted) * sigmoid(self.focus(weighted)).unsqueeze(2))
-        level = self._mean(mean_along(y, 2))  # (B, groups, h, w) or (B, groups, 1, 1)
-        return torch.where(y > level.unsqueeze(2), torch.ones_like(y), y).flatten(1, 2)
-
-    def _per_group(self, x: Tensor) -> Tensor:
-        batch, channels, height, width = x.shape
-        return x.reshape(batch, self.groups, channels // self.groups, height, width)
-
-    def _mean(self, x: Tensor) -> Tensor:
-        if self.radius is None:
-            return x.mean(dim=(-2, -1), keepdim=True)
-        return box_mean(x, self.radius)
-
-
-class GroupedConv2d(nn.Conv2d):
-    """A 1×1 convolution in groups, computed as one without, with zeros between the groups."""
-
-    def __init__(self, in_channels: int, out_channels: int, groups: int) -> None:
-        super().__init__(in_channels, out_channels, 1, groups=groups)
-
-    def forward(self, input: Tensor) -> Tensor:
-        """Return (B, out_channels, h, w) for input (B, in_channels, h, w)."""
-        to = torch.arange(self.out_channels, device=input.device) * self.groups // self.out_channels
-        of = torch.arange(self.in_channels, device=input.device) * self.groups // self.in_channels
-        full = self.weight.flatten(1).repeat(1, self.groups) * (to.unsqueeze(1) == of)
-        weight, bias = pad_kernel(full[..., None, None], self.bias)
-        return conv2d(fill_channels(input, weight.shape[1]), weight, bias)[:, : self.out_channels]
 
 
 class MscFusion(nn.Module):

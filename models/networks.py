@@ -8,9 +8,13 @@ from typing import Any
 
 from .adcdnet import AdcdNet
 from .contract import FusionNetwork
+from .mscn import Mscn
+from .patchnet import PatchAdcdNet
 
 NETWORKS: dict[str, Callable[..., FusionNetwork]] = {
     "adcdnet": AdcdNet,
+    "adcdnet_patch": PatchAdcdNet,
+    "mscn": Mscn,
 }
 
 

@@ -1,4 +1,4 @@
-"""MSC and GCE against their published formulas, written out, and against their faults."""
+"""MSC against its published formula, written out, and against its faults."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d
 
 from panloom.models import msc
-from panloom.models.msc import GroupEnhancer, SparseCrossAttention
+from panloom.models.msc import SparseCrossAttention
 from panloom.models.windows import Windows
 
 Array = NDArray[np.float64]
@@ -165,83 +165,7 @@ def test_fewer_keys_see_about_the_same() -> None:
     assert torch.corrcoef(torch.stack([a, b]))[0, 1] > 0.8
 
 
-def published_gce(x: Array, gce: GroupEnhancer) -> Array:
-    """Return MSCN's GCE of x (C, h, w): group by group, SE, gate per pixel, hard threshold."""
-    weight = {name: p.detach().numpy() for name, p in gce.named_parameters()}
-    size = len(x) // gce.groups
-    hidden = len(weight["squeeze.weight"]) // gce.groups
-    out = np.zeros_like(x)
-    for g in range(gce.groups):
-        own, inner = slice(g * size, (g + 1) * size), slice(g * hidden, (g + 1) * hidden)
-        part = x[own]
-        squeezed = weight["squeeze.weight"][inner, :, 0, 0] @ part.mean(axis=(1, 2))
-        squeezed = np.maximum(squeezed + weight["squeeze.bias"][inner], 0)
-        excited = weight["excite.weight"][own, :, 0, 0] @ squeezed + weight["excite.bias"][own]
-        part = part / (1 + np.exp(-excited))[:, None, None]
-        gate = np.einsum("c,chw->hw", weight["focus.weight"][g, :, 0, 0], part)
-        part = part / (1 + np.exp(-(gate + weight["focus.bias"][g])))
-        y = 1 / (1 + np.exp(-part))
-        out[own] = x[own] * np.where(y > y.mean(), 1, y) + x[own]
-    return out
-
-
-def enhancer(radius: int | None, groups: int = 4) -> GroupEnhancer:
-    torch.manual_seed(0)
-    return GroupEnhancer(16, groups=groups, radius=radius).double()
-
-
-@pytest.mark.parametrize("radius", [None, 16])
-@pytest.mark.parametrize("groups", [1, 4, 8])
-def test_enhancer_is_the_published_formula(radius: int | None, groups: int) -> None:
-    gce, x = enhancer(radius, groups), features(3, 16, 9, 13)
-    for i in range(3):
-        close(gce(x)[i], published_gce(x[i].numpy(), gce))
-
-
-def test_enhancer_amplifies_between_once_and_twice() -> None:
-    gce, x = enhancer(4), features(1, 16, 20, 20)
-    mask = gce.mask(x)
-    assert 0 < mask.min() < mask.max() == 1
-    assert ((gce(x).abs() >= x.abs()) & (gce(x).abs() <= 2 * x.abs())).all()
-
-
-def test_groups_do_not_mix() -> None:
-    gce, x = enhancer(4), features(1, 16, 10, 10)
-    changed = x.clone()
-    changed[:, :4] += 1
-    same = (gce(x) == gce(changed)).all(dim=(0, 2, 3))  # type: ignore[call-overload]
-    assert same.tolist() == [False] * 4 + [True] * 12
-
-
-def test_the_hard_gate_is_local() -> None:
-    x = features(1, 16, 40, 40)
-    changed = x.clone()
-    changed[..., 20:] *= 5
-    far = (..., slice(0, 10))
-    assert not torch.equal(enhancer(None)(x)[far], enhancer(None)(changed)[far])  # as published
-    torch.testing.assert_close(enhancer(4)(x)[far], enhancer(4)(changed)[far], atol=0, rtol=0)
-
-
-def test_the_hard_gate_reaches_as_far_as_it_says() -> None:
-    """By change, since a threshold has no gradient."""
-    gce, farthest = enhancer(2), 0
-    for seed in range(20):
-        x = features(1, 16, 25, 25, seed=seed) * 0.01
-        changed = x.clone()
-        changed[..., 12, 12] = 50
-        rows, cols = torch.nonzero((gce(x) != gce(changed)).any(dim=1)[0], as_tuple=True)
-        farthest = max(farthest, int((rows - 12).abs().max()), int((cols - 12).abs().max()))
-    assert gce.reach_px // 2 < farthest <= gce.reach_px
-
-
 def test_what_does_not_fit_is_said() -> None:
-    pieces = torch.split(torch.zeros(1, 18, 2, 2), 18 // 4, dim=1)
-    assert len(pieces) == 5  # the published code pairs them with 4 gates and drops the last
-    with pytest.raises(ValueError) as caught:  # noqa: PT011
-        GroupEnhancer(18, groups=4)
-    assert str(caught.value) == (
-        "18 channels do not divide into 4 groups; choose a number of groups that divides 18"
-    )
     with pytest.raises(ValueError, match="16 channels do not divide into 3 heads"):
         SparseCrossAttention(16, heads=3)
     with pytest.raises(ValueError, match="cannot keep 1/0 of the keys; divisors start at 1"):
