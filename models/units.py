@@ -13,7 +13,11 @@ from .exact import BlockConv2d
 
 
 class ConvUnit(nn.Module):
-    """Convolution, batch normalization and, unless ``linear``, hard swish; size ⌈h/stride⌉."""
+    """Convolution, batch normalization and, unless ``linear``, hard swish; size ⌈h/stride⌉.
+
+    Not ``padded``, it sees no zeros beyond the patch and returns only what lies inside:
+    size ⌊(h − kernel)/stride⌋ + 1.
+    """
 
     def __init__(
         self,
@@ -24,10 +28,11 @@ class ConvUnit(nn.Module):
         stride: int = 1,
         depthwise: bool = False,
         linear: bool = False,
+        padded: bool = True,
     ) -> None:
         super().__init__()
         # An even kernel is as large as its stride: it reads whole blocks and needs no border.
-        edge = kernel // 2 if kernel % 2 and kernel != stride else 0
+        edge = kernel // 2 if padded and kernel % 2 and kernel != stride else 0
         self.conv: nn.Conv2d
         if depthwise:
             self.conv = DepthwiseConv2d(
