@@ -1,0 +1,174 @@
+"""ADCD-Net's plain trunk without padding, evaluated for one patch or for a whole tile alike.
+
+The papers classify one MS pixel at a time from an MS patch of 16 × 16 pixels and the PAN patch on
+the same ground. A convolution that pads its input sees zeros at the border of every such patch, and
+no evaluation of a whole scene can repeat that. Unpadded convolutions can be repeated: at stride 1,
+with the later kernels dilated by the strides left out, they compute for all pixels at once what
+the strided network computes for each patch (Giusti et al. 2013, arXiv:1302.1700).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .contract import FusionNetwork
+from .exact import BlockConv2d, fill_channels, grow, pad_kernel
+from .fusion import build_fusion
+from .units import ConvUnit
+
+PATCH_PX = 16
+"""Side of an MS patch; the PAN patch has ratio times as many pixels."""
+
+TARGET = 7
+"""Row and column of the labelled pixel in its MS patch, which is padded by 7 and 8 pixels."""
+
+
+class PatchAdcdNet(FusionNetwork):
+    """Two unpadded trunks, a fusion pixel by pixel, and a head over what is left of the patch.
+
+    ``widths`` and ``strides`` are those of each trunk's 3×3 convolutions, with batch normalization
+    and ReLU; (128, 256, 128) and (1, 2, 1) is the published trunk. ``hidden`` is the width of the
+    head; ``fusion`` one of those in ``models/fusion.py`` that look at one pixel only. All PAN
+    pixels of an MS pixel enter as its channels, so the first PAN convolution is one of 3r×3r PAN
+    pixels with stride r. Raises ValueError for what leaves nothing of a patch.
+
+    All PAN pixels of an MS pixel get its class, as in the papers.
+    """
+
+    patch_px = PATCH_PX
+    target = TARGET
+
+    def __init__(
+        self,
+        bands: int,
+        ratio: int,
+        classes: int,
+        *,
+        widths: Sequence[int] = (48, 48, 48, 16),
+        strides: Sequence[int] = (1, 1, 1, 2),
+        hidden: int = 32,
+        fusion: str = "sum",
+    ) -> None:
+        super().__init__()
+        self.bands, self.ratio, self.classes = bands, ratio, classes
+        self.ms_trunk = Trunk(bands, widths, strides)
+        self.pan_trunk = Trunk(ratio**2, widths, strides)
+        self.fusion = build_fusion(fusion, widths[-1])
+        if self.fusion.reach_px or self.fusion.lattice_px != 1:
+            raise ValueError(f"fusion {fusion!r} looks beyond a pixel, so a patch has none like it")
+        self.head = ValidUnit(widths[-1], hidden, self.ms_trunk.side_px)
+        self.classify = BlockConv2d(hidden, classes, 1)
+        self.halo_px = max(TARGET, PATCH_PX - 1 - TARGET)
+        self.lattice_px = 1
+
+    def forward(self, ms: Tensor, pan: Tensor) -> Tensor:
+        """Return logits (B, classes, r·h, r·w) for ms (B, bands, h, w) and pan (B, 1, r·h, r·w)."""
+        height, width = ms.shape[-2:]
+        fused = self.fusion(*self._maps(ms, pan))
+        hidden = self.head.dense(fused, self.ms_trunk.stride)
+        logits = self.classify(hidden)[..., :height, :width]
+        return grow(logits, self.ratio)
+
+    def forward_patch(self, ms: Tensor, pan: Tensor) -> Tensor:
+        """Return logits (B, classes) of the pixels [7, 7] of B patches, strided as in the paper.
+
+        ms is (B, bands, 16, 16), pan (B, 1, 16·r, 16·r); raises ValueError for other sizes.
+        """
+        if ms.shape[-2:] != (PATCH_PX, PATCH_PX):
+            raise ValueError(f"MS patches are {PATCH_PX} × {PATCH_PX}, got {tuple(ms.shape)}")
+        fused = self.fusion(self.ms_trunk(ms), self.pan_trunk(self._blocks(pan)))
+        logits: Tensor = self.classify(self.head(fused))  # (B, classes, 1, 1)
+        return logits.flatten(1)
+
+    def encode(self, ms: Tensor, pan: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the trunks' features around each pixel, (B, width, h, w) both."""
+        height, width = ms.shape[-2:]
+        start = self.ms_trunk.stride * (self.ms_trunk.side_px - 1) // 2
+        rows, cols = slice(start, start + height), slice(start, start + width)
+        ms_map, pan_map = self._maps(ms, pan)
+        return ms_map[..., rows, cols], pan_map[..., rows, cols]
+
+    def encoders(self) -> tuple[nn.Module, ...]:
+        """Return the trunks."""
+        return self.ms_trunk, self.pan_trunk
+
+    def _maps(self, ms: Tensor, pan: Tensor) -> tuple[Tensor, Tensor]:
+        """Return what both trunks see in the patches of all pixels."""
+        before, after = TARGET, PATCH_PX - 1 - TARGET
+        edge = (before, after, before, after)
+        ms_map = self.ms_trunk.dense(F.pad(ms, edge))
+        return ms_map, self.pan_trunk.dense(F.pad(self._blocks(pan), edge))
+
+    def _blocks(self, pan: Tensor) -> Tensor:
+        """Return (B, r², h, w) for pan (B, 1, r·h, r·w)."""
+        return F.pixel_unshuffle(pan, self.ratio)
+
+
+class ValidUnit(ConvUnit):
+    """Convolution without padding, batch normalization and ReLU."""
+
+    def __init__(self, in_channels: int, out_channels: int, kernel: int, stride: int = 1) -> None:
+        super().__init__(
+            in_channels, out_channels, kernel, stride=stride, linear=True, padded=False
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return (B, out_channels, ⌊(h − kernel)/stride⌋ + 1, …) for x (B, in_channels, h, w)."""
+        return _relu(super().forward(x))
+
+    def dense(self, x: Tensor, dilation: int) -> Tensor:
+        """Return the same at every pixel, (B, out_channels, h − dilation·(kernel − 1), …).
+
+        ``dilation`` is the product of all strides before.
+        """
+        weight, bias = pad_kernel(self.conv.weight, self.conv.bias)
+        filled = fill_channels(x, weight.shape[1])
+        y = F.conv2d(filled, weight, bias, dilation=dilation)[:, : self.conv.out_channels]
+        return _relu(self.norm(y))
+
+
+class Trunk(nn.Module):
+    """3×3 convolutions, one after the other, from a patch (B, bands, 16, 16) to a small map.
+
+    ``side_px`` is the side of that map, ``stride`` how many pixels its positions are apart.
+    """
+
+    def __init__(self, bands: int, widths: Sequence[int], strides: Sequence[int]) -> None:
+        super().__init__()
+        if not widths or len(widths) != len(strides) or min(*widths, *strides) < 1:
+            raise ValueError(f"widths {list(widths)} and strides {list(strides)} make no trunk")
+        self.side_px = PATCH_PX
+        for stride in strides:
+            self.side_px = (self.side_px - 3) // stride + 1
+        if self.side_px < 1:
+            raise ValueError(f"strides {list(strides)} leave nothing of {PATCH_PX} × {PATCH_PX} px")
+        self.stride = math.prod(strides)
+        channels = [bands, *widths]
+        self.units = nn.ModuleList(
+            ValidUnit(channels[i], channels[i + 1], 3, stride) for i, stride in enumerate(strides)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return (B, widths[-1], side_px, side_px) for patches x (B, bands, 16, 16)."""
+        for unit in self.units:
+            x = unit(x)
+        return x
+
+    def dense(self, x: Tensor) -> Tensor:
+        """Return the map's positions for patches at every pixel of x (B, bands, h, w)."""
+        dilation = 1
+        for unit in self.units:
+            assert isinstance(unit, ValidUnit)
+            x = unit.dense(x, dilation)
+            dilation *= unit.conv.stride[0]
+        return x
+
+
+def _relu(x: Tensor) -> Tensor:
+    """Return max(x, 0), in place where no gradient is wanted."""
+    return F.relu(x, inplace=not torch.is_grad_enabled())
