@@ -6,6 +6,9 @@ give that band's haze, the darkest pixels of the band with the longest wavelengt
 negligible, the zero of all infrared bands; one gain for all bands, from the infrared, keeps their
 ratios. Clouds, large lakes and bare scenes move these less than they move a stretch of every band.
 (Dark-object subtraction: Chavez 1988, doi:10.1016/0034-4257(88)90019-3.)
+
+``fixed`` is for bands that nothing is known of: offset and gain of each are constants of the model,
+from the scenes that it was trained on, so that other scenes have to come from the same sensor.
 """
 
 from __future__ import annotations
@@ -21,10 +24,14 @@ from torch import Tensor
 
 from .errors import ModelError
 
-KIND = "dark-object"
+DARK_OBJECT, FIXED = "dark-object", "fixed"
 _KEYS = {
-    "kind", "dark_percentile", "bright_percentile", "infrared", "zero_from", "limits"
+    DARK_OBJECT: {
+        "kind", "dark_percentile", "bright_percentile", "infrared", "zero_from", "limits"
+    },
+    FIXED: {"kind", "ms_offset", "ms_scale", "pan_offset", "pan_scale", "limits"},
 }  # fmt: skip
+_LIMITS = (-1.0, 6.0)
 
 
 @dataclass(frozen=True)
@@ -36,6 +43,7 @@ class Radiometry:
     pan_offset: float
     pan_scale: float
     limits: tuple[float, float]
+    kind: str = DARK_OBJECT
 
     def apply(
         self, ms: Tensor, pan: Tensor, ms_valid: Tensor, pan_valid: Tensor
@@ -55,7 +63,7 @@ class Radiometry:
     def to_json(self) -> dict[str, Any]:
         """Return the numbers as plain JSON values, for a run's manifest."""
         return {
-            "kind": KIND,
+            "kind": self.kind,
             "ms_offset": list(self.ms_offset),
             "ms_scale": list(self.ms_scale),
             "pan_offset": self.pan_offset,
@@ -75,7 +83,8 @@ def fit_radiometry(
 ) -> Radiometry:
     """Return the radiometry of a scene from valid pixels, ms (C, n) and pan (r·r, n), as DN.
 
-    ``spec`` is the card's: ``kind`` and, optionally, ``dark_percentile``, ``bright_percentile``,
+    ``spec`` is the card's. For ``fixed`` it holds the numbers themselves, see ``fixed_radiometry``.
+    For ``dark-object`` it holds, optionally, ``dark_percentile``, ``bright_percentile``,
     ``infrared`` (indices of the bands that share one zero and give the gain; default the last
     three), ``zero_from`` (index of the band that gives that zero; default the last), ``limits``
     (default −1…6). A scene without pixels or contrast gets offset 0 or gain 1. Raises ModelError
@@ -83,6 +92,8 @@ def fit_radiometry(
     """
     _check(spec)
     bands = ms.shape[0]
+    if spec["kind"] == FIXED:
+        return _fixed(spec, bands)
     infrared = [int(i) for i in spec.get("infrared", range(bands)[-3:])]
     zero_from = int(spec.get("zero_from", bands - 1))
     if not infrared or not all(0 <= i < bands for i in [*infrared, zero_from]):
@@ -96,7 +107,7 @@ def fit_radiometry(
     dark[infrared] = dark[zero_from]
     scale = _inverse(float(np.mean(bright[infrared] - dark[infrared])))
     pan_dark, pan_bright = (_levels(pan.reshape(1, -1), q)[0] for q in (dark_at, bright_at))
-    low, high = spec.get("limits", (-1.0, 6.0))
+    low, high = spec.get("limits", _LIMITS)
     return Radiometry(
         ms_offset=tuple(float(v) for v in dark),
         ms_scale=(scale,) * bands,
@@ -106,12 +117,54 @@ def fit_radiometry(
     )
 
 
-def _check(spec: dict[str, Any]) -> None:
-    unknown = sorted(set(spec) - _KEYS)
-    if spec.get("kind") != KIND or unknown:
+def fixed_radiometry(
+    ms: NDArray[np.float32], pan: NDArray[np.float32], percentiles: tuple[float, float] = (2, 98)
+) -> dict[str, Any]:
+    """Return the spec of constants that bring ``percentiles`` of ms (C, n) and pan to 0 and 1.
+
+    Both are DN of valid pixels from all scenes that the model is for. A band without contrast gets
+    scale 1.
+    """
+    dark, bright = (_levels(ms, q) for q in percentiles)
+    pan_dark, pan_bright = (_levels(pan.reshape(1, -1), q)[0] for q in percentiles)
+    return {
+        "kind": FIXED,
+        "ms_offset": [float(v) for v in dark],
+        "ms_scale": [_inverse(float(v)) for v in bright - dark],
+        "pan_offset": float(pan_dark),
+        "pan_scale": _inverse(float(pan_bright - pan_dark)),
+        "limits": list(_LIMITS),
+    }
+
+
+def _fixed(spec: dict[str, Any], bands: int) -> Radiometry:
+    missing = sorted(_KEYS[FIXED] - set(spec))
+    counts = [len(spec.get(key, ())) for key in ("ms_offset", "ms_scale")]
+    if missing or counts != [bands, bands]:
         raise ModelError(
-            f"The model's radiometry is {spec.get('kind')!r} with the keys {sorted(spec)}; this "
-            f"version knows {KIND!r} with {sorted(_KEYS)}.",
+            f"The model's radiometry lacks {missing} or has numbers for {counts} bands; there are "
+            f"{bands}.",
+            "radiometry",
+        )
+    low, high = spec["limits"]
+    return Radiometry(
+        ms_offset=tuple(float(v) for v in spec["ms_offset"]),
+        ms_scale=tuple(float(v) for v in spec["ms_scale"]),
+        pan_offset=float(spec["pan_offset"]),
+        pan_scale=float(spec["pan_scale"]),
+        limits=(float(low), float(high)),
+        kind=FIXED,
+    )
+
+
+def _check(spec: dict[str, Any]) -> None:
+    kind = spec.get("kind")
+    known = _KEYS.get(str(kind))
+    if known is None or not set(spec) <= known:
+        raise ModelError(
+            f"The model's radiometry is {kind!r} with the keys {sorted(spec)}; this version knows "
+            + " and ".join(f"{name!r} with {sorted(keys)}" for name, keys in _KEYS.items())
+            + ".",
             "radiometry",
             "Update Panloom, or use another model.",
         )

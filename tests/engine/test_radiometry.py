@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 import torch
 
 from panloom.engine.errors import ModelError
-from panloom.engine.radiometry import Radiometry, fit_radiometry
+from panloom.engine.radiometry import Radiometry, fit_radiometry, fixed_radiometry
 
 SPEC: dict[str, Any] = {"kind": "dark-object"}
 
@@ -109,3 +110,26 @@ def test_an_unknown_radiometry_is_refused() -> None:
     )
     with pytest.raises(ModelError, match=r"names the bands \[7, 5\]; there are 6\."):
         fit_radiometry({**SPEC, "infrared": [7]}, ms, pan)
+
+
+def test_fixed_constants_bring_the_percentiles_to_0_and_1_and_stay_for_another_scene() -> None:
+    ms, pan = sample(bands=3)
+    spec = fixed_radiometry(ms, pan)
+    found = fit_radiometry(spec, ms, pan)
+    dark, bright = (np.quantile(ms.astype(float), q, axis=1) for q in (0.02, 0.98))
+    assert found.ms_offset == pytest.approx(dark)
+    assert found.ms_scale == pytest.approx(1 / (bright - dark))
+    low, high = np.quantile(pan.astype(float), [0.02, 0.98])
+    assert (found.pan_offset, found.pan_scale) == pytest.approx((low, 1 / (high - low)))
+    assert fit_radiometry(json.loads(json.dumps(spec)), ms * 3, pan * 3) == found
+    assert found.to_json() == spec
+
+
+def test_fixed_constants_have_to_be_there_for_every_band() -> None:
+    ms, pan = sample(bands=3)
+    spec = fixed_radiometry(ms, pan)
+    with pytest.raises(ModelError, match=r"lacks \[\] or has numbers for \[3, 3\] bands; .* 2\."):
+        fit_radiometry(spec, ms[:2], pan)
+    del spec["pan_scale"]
+    with pytest.raises(ModelError, match=r"lacks \['pan_scale'\] or has numbers"):
+        fit_radiometry(spec, ms, pan)
