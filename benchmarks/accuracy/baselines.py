@@ -76,7 +76,7 @@ def _pixel_features(scene: LabelledScene, scaling: str) -> Image:
     layers = [
         *ms,
         blocks(pan),
-        *(blocks(_deviation(pan, size)) for size in (3, 6, 10)),
+        *(blocks(deviation(pan, size)) for size in (3, 6, 10)),
         blocks(uniform_filter(edges, 6)),
     ]
     if len(ms) > NIR:
@@ -109,6 +109,7 @@ def _scaled(scene: LabelledScene, scaling: str) -> tuple[Image, Image]:
     return ms, (scene.pan[0] - low_pan) / max(high_pan - low_pan, 1e-6)
 
 
-def _deviation(pan: Image, size: int) -> NDArray[np.floating]:
+def deviation(pan: Image, size: int) -> NDArray[np.floating]:
+    """Return the standard deviation of PAN in a window of ``size`` pixels."""
     mean = uniform_filter(pan, size)
     return np.sqrt(np.maximum(uniform_filter(pan * pan, size) - mean**2, 0))

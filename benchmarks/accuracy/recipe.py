@@ -16,6 +16,8 @@ from panloom.models.networks import build_network
 
 RADIOMETRY: dict[str, Any] = {"kind": "dark-object"}
 NIR = 3
+FINE_TUNE_RATE = 1e-3
+"""Peak learning rate from trained weights, whose statistics of batch normalization stay as is."""
 CROPS = CropOptions(light=0.15, band=0.12, haze=0.03, stepped_bands=(NIR,))
 
 
@@ -48,6 +50,35 @@ def train_on(
     network = train(build, source, options, Clock(100, name))
     assert isinstance(network, FusionNetwork)
     network.finish()
+    return network
+
+
+def fine_tune_on(
+    scenes: list[LabelledScene],
+    state: dict[str, torch.Tensor],
+    method: NetworkMethod,
+    seed: int,
+    *,
+    classes: int,
+    crops: CropOptions,
+    same_classes: bool,
+) -> FusionNetwork:
+    """Return a network that starts from ``state``; other classes get a new last layer."""
+    source = CropSource(scenes, RADIOMETRY, classes, replace(crops, crop_px=method.crop_px), seed)
+
+    def build() -> torch.nn.Module:
+        bands, ratio = len(scenes[0].ms), scenes[0].ratio
+        network = build_network(
+            method.network, method.arguments, bands=bands, ratio=ratio, classes=classes
+        )
+        head = ("decoder.classify.",) if not same_classes else ()
+        kept = {k: v for k, v in state.items() if not k.startswith(head)}
+        network.load_state_dict({**network.state_dict(), **kept})
+        return network
+
+    options = TrainingOptions(steps=method.steps, seed=seed, rate=FINE_TUNE_RATE, settle_share=0.0)
+    network = train(build, source, options, Clock(100, "fine-tuned"))
+    assert isinstance(network, FusionNetwork)
     return network
 
 
