@@ -145,6 +145,12 @@ def _add_classify(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="tiles at once; the map does not depend on it",
     )
+    parser.add_argument(
+        "--evaluation",
+        choices=("dense", "patch"),
+        default="dense",
+        help="patch: one pass for every MS pixel, as in the papers; slow, the same map",
+    )
     _add_pan_shift(parser)
     _add_overwrite(parser)
 

@@ -22,6 +22,7 @@ from ..models.folding import fold_batch_norm
 from .class_map import CONFIDENCE_NODATA
 from .device import Device
 from .errors import DeviceError
+from .patchwise import Patchwise, patch_form
 from .radiometry import Radiometry
 from .scene.pair import ScenePair, TileData
 from .tiling import Tile
@@ -47,6 +48,8 @@ class TilePrediction:
 class Predictor:
     """A model with its radiometry on a device; ``grid`` is the output's, ``pan`` or ``ms``.
 
+    ``evaluation`` is ``dense``, or ``patch`` for one pass of the network for every MS pixel.
+
     On the CPU, ``workers`` batches are computed at once by one thread each: one operation spread
     over several threads is slower, and many times so where the cores have other work.
     """
@@ -57,15 +60,19 @@ class Predictor:
     batch_size: int = 1
     grid: str = "pan"
     workers: int = 1
+    evaluation: str = "dense"
 
     def predict(self, pair: ScenePair, tiles: Iterable[Tile]) -> Iterator[TilePrediction]:
         """Yield a prediction for each tile, in order, while the next ones are being read.
 
-        Raises DeviceError where even a single tile does not fit the device's memory.
+        Raises DeviceError where even a single tile does not fit the device's memory, InputError
+        where the network has no patch form and is to be evaluated in it.
         """
         device = self.device.torch
-        network = deepcopy(self.bundle.network)
+        network: torch.nn.Module = deepcopy(self.bundle.network)
         fold_batch_norm(network)
+        if self.evaluation == "patch":
+            network = Patchwise(patch_form(network, self.bundle.card))
         network = network.to(device)
         network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         codes = torch.tensor(self.bundle.card.classes.codes, dtype=torch.uint8).to(device)

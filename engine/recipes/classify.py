@@ -22,6 +22,7 @@ from ..events import Message, Result
 from ..grid import Grid, Window
 from ..manifest import describe_file, describe_grid, write_manifest
 from ..outputs import Outputs
+from ..patchwise import PATCH_TILE_PX, patch_form
 from ..polygons.areas import write_areas
 from ..polygons.layer import write_polygons
 from ..polygons.vector_file import require_vector_format
@@ -52,6 +53,7 @@ class ClassifyOptions:
     device: str = "auto"
     tile_px: int | None = None
     batch_size: int | None = None
+    evaluation: str = "dense"
     pan_shift: str = "none"
     overwrite: bool = False
 
@@ -94,6 +96,8 @@ def run(options: ClassifyOptions, report: Report) -> Result:
             report(Message(device.reason))
             area = _area(pair, options)
             bundle = load_bundle(model_path)
+            if options.evaluation == "patch":
+                patch_form(bundle.network, card)
             sample = pair.sample()
             radiometry = fit_radiometry(card.radiometry, sample.ms, sample.pan)
             predictor = Predictor(
@@ -103,6 +107,7 @@ def run(options: ClassifyOptions, report: Report) -> Result:
                 batch_size=options.batch_size or (1 if device.is_cpu else 8),
                 grid=options.grid,
                 workers=device.workers,
+                evaluation=options.evaluation,
             )
             tiles = _tiles(area, bundle, options, device)
             share = 0.7 if options.polygons else 0.95
@@ -170,7 +175,8 @@ def _tiles(
 ) -> list[Tile]:
     """Return the tiles over ``area`` on the scene's MS grid, aligned to the network's lattice."""
     network = bundle.network
-    tile_px = options.tile_px or default_tile_px(network.halo_px, is_cpu=device.is_cpu)
+    usual = default_tile_px(network.halo_px, is_cpu=device.is_cpu)
+    tile_px = options.tile_px or (PATCH_TILE_PX if options.evaluation == "patch" else usual)
     part = area.ms_window
     col = part.col // network.lattice_px * network.lattice_px
     row = part.row // network.lattice_px * network.lattice_px
