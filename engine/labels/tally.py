@@ -52,7 +52,7 @@ class SampleTally:
             (self.outside, feature, f"outside of the {grid}"),
             (self.unlabelled, feature, "without a class"),
             (self.without_pixel, feature, "around the center of no pixel"),
-            (self.contradictory_px, "pixel", "in polygons of different classes"),
+            (self.contradictory_px, "pixel", f"in {kind} of different classes"),
             (sum(self.map_nodata.values()), "sample", f"on the {grid}'s nodata"),
         )
         return [f"{n:,} {what}{'s' * (n != 1)} {why}" for n, what, why in counts if n]

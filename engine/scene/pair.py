@@ -161,6 +161,17 @@ class ScenePair:
             )
         return SceneSample(ms, np.concatenate([pan for _, pan in parts], axis=1))
 
+    def ms_elements(self, window: Window) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return where the pixels of a window on ``ms.grid`` lie in the MS file.
+
+        Row and column (h, w) of the file's element that holds each pixel's center, −1 beyond it.
+        """
+        cols, rows = np.meshgrid(
+            np.arange(window.col, window.right) + 0.5, np.arange(window.row, window.bottom) + 0.5
+        )
+        found_cols, found_rows = self._alignment.pixel_map(cols, rows)
+        return self.ms.raster.elements(found_rows, found_cols)
+
     def measure_shift(self) -> Registration:
         """Measure how far the PAN's content still lies from where the MS puts it."""
         tiles = (self.read(window) for window in registration_windows(self.ms.grid))

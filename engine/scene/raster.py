@@ -21,6 +21,8 @@ from ..grid import Grid, Window
 from .raster_files import file_name, label, no_bands, open_datasets, require_same_grid
 
 _TYPES = {"uint8", "int8", "uint16", "int16", "uint32", "int32", "float16", "float32", "float64"}
+_LOOK = 256
+"""Rows and columns to look at, at most, to tell a mask from an image."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,7 @@ class Raster:
         self.has_control_points = bool(first.gcps[0]) or first.rpcs is not None
         self._alphas = alphas
         self._stack = stack
-        self._file_shape = (first.height, first.width)
+        self.file_shape = (first.height, first.width)
         t = first.transform
         straight = t.b == 0 and t.d == 0 and self.is_georeferenced
         self._flip_rows, self._flip_cols = straight and t.e > 0, straight and t.a < 0
@@ -147,6 +149,31 @@ class Raster:
         steps = (-1 if self._flip_rows else 1, -1 if self._flip_cols else 1)
         return dn[:, :: steps[0], :: steps[1]], valid[:: steps[0], :: steps[1]]
 
+    def elements(
+        self, rows: NDArray[np.float64], cols: NDArray[np.float64]
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return row and column in the file of points in pixels of ``grid``, −1 beyond it."""
+        height, width = self.file_shape
+        inside = (rows >= 0) & (rows < height) & (cols >= 0) & (cols < width)
+        row, col = (np.where(inside, v, -1).astype(np.int64) for v in (rows, cols))
+        if self._flip_rows:
+            row = np.where(inside, height - 1 - row, -1)
+        if self._flip_cols:
+            col = np.where(inside, width - 1 - col, -1)
+        return row, col
+
+    def alpha_is_image(self) -> bool:
+        """Say whether the alpha band holds an image: many values, where a mask has two.
+
+        Programs that write arrays of four bands mark the last one as alpha.
+        """
+        if len(self._alphas) != 1:
+            return False
+        dataset, index = self._alphas[0]
+        shape = tuple(min(n, _LOOK) for n in self.file_shape)
+        _, counts = np.unique(dataset.read(index, out_shape=shape), return_counts=True)
+        return bool(np.sort(counts)[-2:].sum() < 0.9 * counts.sum())
+
     def close(self) -> None:
         """Close the files."""
         self._stack.close()
@@ -163,7 +190,7 @@ class Raster:
         self.close()
 
     def _unflipped(self, transform: Affine) -> Affine:
-        height, width = self._file_shape
+        height, width = self.file_shape
         if self._flip_rows:
             transform = transform @ Affine.translation(0, height) @ Affine.scale(1, -1)
         if self._flip_cols:
@@ -171,7 +198,7 @@ class Raster:
         return transform
 
     def _file_window(self, window: Window) -> FileWindow:
-        height, width = self._file_shape
+        height, width = self.file_shape
         if window.intersect(self.grid.window) != window:
             raise ValueError(f"{window} reaches beyond the raster of {width} × {height}")
         row = height - window.bottom if self._flip_rows else window.row

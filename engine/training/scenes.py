@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
-import rasterio
 from numpy.typing import NDArray
-from rasterio.warp import Resampling, reproject
 
 from ..errors import InputError
-from ..grid import Grid
 from ..radiometry import Radiometry, fit_radiometry
 from ..scene.pair import ScenePair
+from .samples import Samples, read_samples
 
 UNLABELLED = -1
 
@@ -23,7 +21,8 @@ class LabelledScene:
 
     ``ms`` (C, h, w) and ``pan`` (1, r·h, r·w) are DN as float32; the masks are (r·h, r·w);
     ``labels`` (h, w) holds class indices, −1 where unlabelled or invalid. ``group`` names what must
-    not be split between training and test, such as a path/row.
+    not be split between training and test, such as a path/row. ``features`` (h, w) is the number of
+    the polygon or point that a label comes from, −1 elsewhere; None where labels are a raster.
     """
 
     name: str
@@ -35,6 +34,7 @@ class LabelledScene:
     labels: NDArray[np.int64]
     sample_ms: NDArray[np.float32]
     sample_pan: NDArray[np.float32]
+    features: NDArray[np.int32] | None = None
 
     @property
     def ratio(self) -> int:
@@ -49,56 +49,41 @@ class LabelledScene:
 def load_scene(
     name: str, group: str, ms: str, pan: str, labels: str, *, codes: tuple[int, ...], ratio: int
 ) -> LabelledScene:
-    """Open a pair and its label raster (class codes, 0 unlabelled) and read all of it.
+    """Open a pair and its samples (class codes, 0 unlabelled) and read all of it.
 
-    Labels are brought to the pair's MS grid by nearest neighbor. Raises InputError for a pair that
-    does not fit, or labels with a code that is not in ``codes``.
+    Raises InputError for a pair that does not fit, or labels with a code that is not in ``codes``.
     """
     with ScenePair.open(ms, pan, ratio=ratio) as pair:
-        tile = pair.read(pair.ms.grid.window)
-        sample = pair.sample()
-        index = _class_index(_labels_on(labels, pair.ms.grid), codes, labels)
-    blocks = tile.valid.reshape(index.shape[0], ratio, index.shape[1], ratio)
-    index[~blocks.all(axis=(1, 3))] = UNLABELLED
-    return LabelledScene(
-        name, group, tile.ms, tile.pan, tile.ms_valid, tile.pan_valid, index, sample.ms, sample.pan
-    )
-
-
-def _labels_on(path: str, grid: Grid) -> NDArray[np.uint8]:
-    """Return the label codes (h, w) on ``grid``."""
-    with rasterio.open(path) as source:
-        codes: NDArray[np.uint8] = source.read(1)
-        crs, transform = source.crs, source.transform
-    if crs is None or (codes.shape == grid.shape and transform == grid.transform):
-        if codes.shape != grid.shape:
-            raise InputError(
-                f"The labels `{path}` have {codes.shape[1]} × {codes.shape[0]} pixels; without a "
-                f"CRS they need the MS raster's {grid.width} × {grid.height}.",
-                "label-grid",
-            )
-        return codes
-    target = np.zeros(grid.shape, np.uint8)
-    reproject(
-        codes,
-        target,
-        src_transform=transform,
-        src_crs=crs,
-        dst_transform=grid.transform,
-        dst_crs=grid.crs,
-        resampling=Resampling.nearest,
-    )
-    return target
-
-
-def _class_index(labels: NDArray[np.uint8], codes: tuple[int, ...], path: str) -> NDArray[np.int64]:
-    strange = sorted(set(np.unique(labels).tolist()) - {0, *codes})
+        samples = read_samples(labels, None, pair)
+        scene = read_scene(name, group, pair, samples)
+    strange = sorted(set(samples.classes.names) - set(codes))
     if strange:
         raise InputError(
-            f"The labels `{path}` hold the codes {strange}; the classes have {list(codes)}.",
+            f"The labels `{labels}` hold the codes {strange}; the classes have {list(codes)}.",
             "label-codes",
         )
-    table = np.full(256, UNLABELLED, np.int64)
-    for index, code in enumerate(codes):
-        table[code] = index
-    return table[labels]
+    return with_classes(scene, {code: index for index, code in enumerate(codes)})
+
+
+def read_scene(name: str, group: str, pair: ScenePair, samples: Samples) -> LabelledScene:
+    """Read all of a pair; the labels are the samples' codes still, 0 where there is none.
+
+    Samples on pixels that are not wholly valid in both images are dropped and counted in their
+    tally.
+    """
+    tile = pair.read(pair.ms.grid.window)
+    sample = pair.sample()
+    height, width = pair.ms.grid.shape
+    blocks = tile.valid.reshape(height, pair.ratio, width, pair.ratio)
+    codes, features = samples.on(np.asarray(blocks.all(axis=(1, 3))))
+    return LabelledScene(
+        name, group, tile.ms, tile.pan, tile.ms_valid, tile.pan_valid, codes, sample.ms, sample.pan,
+        features,
+    )  # fmt: skip
+
+
+def with_classes(scene: LabelledScene, table: dict[int, int]) -> LabelledScene:
+    """Return a scene with class indices in place of class codes."""
+    lookup = np.full(256, UNLABELLED, np.int64)
+    lookup[list(table)] = list(table.values())
+    return replace(scene, labels=lookup[scene.labels])
