@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from .adcdnet import AdcdNet
+from .cafmnet import CafmNet
 from .contract import FusionNetwork
 from .mscn import Mscn
 from .patchnet import PatchAdcdNet
@@ -14,6 +15,7 @@ from .patchnet import PatchAdcdNet
 NETWORKS: dict[str, Callable[..., FusionNetwork]] = {
     "adcdnet": AdcdNet,
     "adcdnet_patch": PatchAdcdNet,
+    "cafmnet": CafmNet,
     "mscn": Mscn,
 }
 
