@@ -35,6 +35,12 @@ def load_vector(
     """
     frame = read_layer(path, layers, words)
     label = file_name(path)
+    if not len(frame):
+        raise InputError(
+            f"The {words.labels} `{label}` holds no feature.",
+            words.code("geometry"),
+            "Choose a layer of points or of polygons.",
+        )
     kinds = set(frame.geometry.geom_type.dropna())
     if not kinds or not (kinds <= _POINTS or kinds <= _POLYGONS):
         found = ", ".join(sorted(kinds)) or "no geometry"

@@ -16,6 +16,7 @@ _TRIES = 32
 _LOOKED_AT = 6
 _LARGEST, _SMALLEST = 256, 8
 _ACROSS = 6
+_BUFFERS = 4
 _LEAST_KEPT = 1 / 3
 _MISSING = 10.0
 
@@ -51,7 +52,7 @@ def block_sides(
     whole = _in_one_block(labels)
     best: _Found | None = None
     for buffer in dict.fromkeys([buffer_px, buffer_px // 2, buffer_px // 4, 0]):
-        for size in _sizes(labels):
+        for size in _sizes(labels, buffer):
             if size not in blocks:
                 blocks[size] = _blocks(labels, size)
             found = _best(labels, totals, blocks[size], share, buffer, rng)
@@ -70,10 +71,14 @@ def _rank(found: _Found) -> tuple[int, bool]:
     return len(found.lacking), found.thinned
 
 
-def _sizes(labels: Labelled) -> list[int]:
-    """Return the block sizes to try, in MS pixels, from large to small."""
+def _sizes(labels: Labelled, buffer: int) -> list[int]:
+    """Return the block sizes to try, in MS pixels, from large to small.
+
+    Around blocks that are small beside the buffer it would take most of the scene.
+    """
     side = max(max(scene.labels.shape) for scene in labels.scenes)
-    sizes = [int(np.clip(side // _ACROSS, _SMALLEST, _LARGEST))]
+    largest = min(_LARGEST, max(side // _ACROSS, min(_BUFFERS * buffer, side // 3)))
+    sizes = [max(_SMALLEST, largest)]
     while sizes[-1] > _SMALLEST:
         sizes.append(max(_SMALLEST, sizes[-1] // 2))
     return sizes
@@ -86,24 +91,32 @@ def _in_one_block(labels: Labelled) -> frozenset[int]:
 
 
 def _blocks(labels: Labelled, size: int) -> _Blocks:
-    """Return the blocks of ``size`` × ``size`` MS pixels that hold labels."""
-    maps, counts, start = [], [], 0
-    for scene in labels.scenes:
-        row, col = np.nonzero(scene.labels != UNLABELLED)
-        across = -(-scene.labels.shape[1] // size)
-        block = row // size * across + col // size
+    """Return the blocks of ``size`` × ``size`` MS pixels that hold labels.
+
+    Scenes of the same ground have them in common.
+    """
+    stride = 1 + max(
+        -(-h // size) * -(-w // size) for h, w in (s.labels.shape for s in labels.scenes)
+    )
+    where = [np.nonzero(scene.labels != UNLABELLED) for scene in labels.scenes]
+    keys = []
+    for scene, place, (row, col) in zip(labels.scenes, labels.places, where, strict=True):
+        block = row // size * -(-scene.labels.shape[1] // size) + col // size
         if scene.features is not None:
             block = _home(block, scene.features[row, col])
-        _, number = np.unique(block, return_inverse=True)
+        keys.append(block + place * stride)
+    found, number = np.unique(np.concatenate(keys), return_inverse=True)
+    classes = [scene.labels[at] for scene, at in zip(labels.scenes, where, strict=True)]
+    counts = np.bincount(
+        number * labels.classes + np.concatenate(classes), minlength=len(found) * labels.classes
+    )
+    maps = []
+    parts = np.split(number, np.cumsum([len(key) for key in keys])[:-1])
+    for scene, at, part in zip(labels.scenes, where, parts, strict=True):
         of_label = np.full(scene.labels.shape, -1, np.int32)
-        of_label[row, col] = number + start
-        here = int(number.max(initial=-1)) + 1
-        places = number * labels.classes + scene.labels[row, col]
-        table = np.bincount(places, minlength=here * labels.classes)
-        counts.append(table.reshape(here, labels.classes))
+        of_label[at] = part
         maps.append(of_label)
-        start += here
-    return _Blocks(maps, np.concatenate(counts))
+    return _Blocks(maps, counts.reshape(len(found), labels.classes))
 
 
 def _home(block: NDArray[np.int64], feature: NDArray[np.int32]) -> NDArray[np.int64]:
@@ -168,9 +181,13 @@ def _choice(
 def _sides(labels: Labelled, blocks: _Blocks, choice: NDArray[np.bool_], buffer: int) -> Sides:
     chosen = np.append(choice, False)  # the last one is for −1, no block
     validation = [chosen[of_label] for of_label in blocks.of_label]
+    ground: dict[int, NDArray[np.bool_]] = {}
+    for place, mask in zip(labels.places, validation, strict=True):
+        ground[place] = ground[place] | mask if place in ground else mask
+    near = {place: _grown(mask, buffer) for place, mask in ground.items()}
     training = [
-        (scene.labels != UNLABELLED) & ~_grown(mask, buffer)
-        for scene, mask in zip(labels.scenes, validation, strict=True)
+        (scene.labels != UNLABELLED) & ~near[place] & ~mask
+        for scene, place, mask in zip(labels.scenes, labels.places, validation, strict=True)
     ]
     return Sides(training, validation)
 
@@ -198,6 +215,12 @@ def _tell(labels: Labelled, totals: Counts, found: _Found, buffer_px: int, repor
         text = (
             f"Validation labels lie more than {found.buffer_px} MS pixels from training labels, "
             f"not {buffer_px}: the samples are too close together for more."
+        )
+        report(Message(text, "warning"))
+    for name, other in labels.overlaps():
+        text = (
+            f"`{name}` and `{other}` show the same ground on different grids: what is validated "
+            "in one can be trained on in the other."
         )
         report(Message(text, "warning"))
     training = labels.count(found.sides.training)

@@ -65,10 +65,11 @@ def _require_features(labels: Labelled) -> None:
         counts += np.bincount(owned, minlength=labels.classes)
     lonely = [labels.name(k) for k in np.flatnonzero(counts == 1).tolist()]
     if lonely:
+        one = len(lonely) == 1
         raise InputError(
-            f"{'A class has' if len(lonely) == 1 else 'Classes have'} one polygon or point only: "
-            f"{', '.join(f'`{name}`' for name in lonely)}. It cannot be trained on and validated "
-            "with.",
+            f"{'A class has' if one else 'Classes have'} one polygon or point only: "
+            f"{', '.join(f'`{name}`' for name in lonely)}. {'It' if one else 'Each'} needs two: "
+            "one to train on and one to validate with.",
             "one-sample",
             "Draw a second one elsewhere, or choose `--validation random` or `--validation none`.",
         )

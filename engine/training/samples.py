@@ -99,12 +99,11 @@ def read_samples(path: str, class_field: str | None, pair: ScenePair) -> Samples
         source.close()
     if source.kind == POINTS:
         found = _one_a_pixel(found, grid.shape, source.tally)
-    present = np.unique(found.code).tolist()
     if encoded:
-        names, numbered = encoded[0].names, encoded[0].numbered
+        classes = encoded[0]
     else:
-        names, numbered = {code: source.names.get(code) for code in present}, True
-    classes = FileClasses(label, {code: names[code] for code in present}, numbered)
+        present = np.unique(found.code).tolist()
+        classes = FileClasses(label, {code: source.names.get(code) for code in present})
     return Samples(
         label, source.kind, grid.shape, found, classes, source.tally, tuple(source.notes)
     )

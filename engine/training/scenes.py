@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
+from ..grid import Grid
 from ..radiometry import Radiometry, fit_radiometry
 from ..scene.pair import ScenePair
 from .samples import Samples, read_samples
@@ -23,6 +24,7 @@ class LabelledScene:
     ``labels`` (h, w) holds class indices, −1 where unlabelled or invalid. ``group`` names what must
     not be split between training and test, such as a path/row. ``features`` (h, w) is the number of
     the polygon or point that a label comes from, −1 elsewhere; None where labels are a raster.
+    ``grid`` is the MS grid, None where it is not known.
     """
 
     name: str
@@ -35,6 +37,7 @@ class LabelledScene:
     sample_ms: NDArray[np.float32]
     sample_pan: NDArray[np.float32]
     features: NDArray[np.int32] | None = None
+    grid: Grid | None = None
 
     @property
     def ratio(self) -> int:
@@ -78,7 +81,7 @@ def read_scene(name: str, group: str, pair: ScenePair, samples: Samples) -> Labe
     codes, features = samples.on(np.asarray(blocks.all(axis=(1, 3))))
     return LabelledScene(
         name, group, tile.ms, tile.pan, tile.ms_valid, tile.pan_valid, codes, sample.ms, sample.pan,
-        features,
+        features, pair.ms.grid,
     )  # fmt: skip
 
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..grid import Grid
 from .scenes import UNLABELLED, LabelledScene
 
 Counts = NDArray[np.int64]
@@ -21,6 +24,24 @@ class Labelled:
     scenes: tuple[LabelledScene, ...]
     classes: int
     names: tuple[str, ...]
+
+    @cached_property
+    def places(self) -> tuple[int, ...]:
+        """The number of the ground that each scene shows: the same one where the grids are."""
+        grids: list[object] = []
+        for scene in self.scenes:
+            known = scene.grid is not None and scene.grid.crs is not None
+            grids.append(scene.grid if known else object())
+        return tuple(grids.index(grid) for grid in grids)
+
+    def overlaps(self) -> list[tuple[str, str]]:
+        """Return the names of scenes that share ground but not their grid."""
+        placed = [(s.name, s.grid) for s in self.scenes if s.grid and s.grid.crs is not None]
+        return [
+            (name, other_name)
+            for (name, grid), (other_name, other) in combinations(placed, 2)
+            if grid != other and grid.crs == other.crs and _intersect(grid, other)
+        ]
 
     def name(self, class_index: int) -> str:
         """Return what to call a class."""
@@ -57,3 +78,8 @@ class Sides:
 
 def _only(scene: LabelledScene, mask: NDArray[np.bool_]) -> LabelledScene:
     return replace(scene, labels=np.where(mask, scene.labels, UNLABELLED))
+
+
+def _intersect(grid: Grid, other: Grid) -> bool:
+    (left, bottom, right, top), (w, s, e, n) = grid.bounds, other.bounds
+    return left < e and w < right and bottom < n and s < top

@@ -11,6 +11,7 @@ import numpy as np
 from ...models.classes import ClassScheme
 from ..errors import InputError
 from ..events import Progress
+from ..labels.words import SAMPLES
 from ..progress import Report
 from ..scene.needs import PairNeeds, found_roles
 from ..scene.pair import ScenePair
@@ -55,18 +56,19 @@ def load_training_set(
     scheme: ClassScheme | None,
     ratio: int | None,
     report: Report,
+    band_count: int | None = None,
 ) -> TrainingSet:
     """Read all scenes with their samples into memory; ``report`` gets the progress.
 
     With a ``scheme`` the classes are matched to it where all of them are in it, by name or else by
-    code; otherwise the scheme is made from the samples, and a note says so. Without a ``ratio`` the
-    first scene's counts, rounded. All scenes are held as float32: a pair of H × W MS pixels, C
-    bands and ratio r takes H·W·(4·C + 7·r²) bytes and more while it is read. Raises InputError for
-    what cannot be used.
+    code; otherwise the scheme is made from the samples, and a note says so. Without a ``ratio`` or
+    ``band_count`` the first scene's counts. All scenes are held as float32: one of H × W MS pixels
+    with C bands and ratio r takes about H·W·(4·C + 6·r² + 12) bytes, and twice that while it is
+    read. Raises InputError for what cannot be used.
     """
     if not sources:
         raise InputError("There is no scene to train on.", "no-scenes", "Give one at least.")
-    needs = PairNeeds(ratio=ratio)
+    needs = PairNeeds(ratio=ratio, band_count=band_count)
     parts: list[_Part] = []
     for number, (source, name) in enumerate(zip(sources, scene_names(sources), strict=True)):
         report(Progress(number / len(sources), "reading scenes"))
@@ -98,20 +100,29 @@ def _read(source: SceneSource, name: str, needs: PairNeeds) -> _Part:
         samples = read_samples(source.samples, source.class_field, pair)
         scene = read_scene(name, source.group, pair, samples)
         samples.require_some(scene.labels, pair.ms.raster.label)
+        present = _present(samples, scene)
         grid = pair.ms.grid
         return _Part(
             scene=scene,
-            classes=_present(samples, scene),
+            classes=present,
             needs=_needs_of(pair),
             band_names=pair.band_names,
             gsd_m=grid.gsd_m if grid.crs is not None else None,
-            notes=(*(note.text for note in pair.notes), *_notes(samples)),
+            notes=(*(note.text for note in pair.notes), *_notes(samples, present)),
         )
 
 
 def _band_count(ms: str) -> int | None:
     """Return the number of bands with the alpha band where that is an image, else None."""
     with Raster.open(ms) as raster:
+        pages = raster.bands[0].dataset.subdatasets
+        if raster.count == 1 and len(pages) > 1:
+            raise InputError(
+                f"`{raster.label}` holds {len(pages)} images; the MS needs one with all bands.",
+                "many-images",
+                "Join them first, or name each of them, with commas between: "
+                f"GTIFF_DIR:1:{ms},GTIFF_DIR:2:{ms} and so on.",
+            )
         return raster.count + 1 if raster.alpha_is_image() else None
 
 
@@ -148,7 +159,12 @@ def _present(samples: Samples, scene: LabelledScene) -> FileClasses:
     return replace(samples.classes, names=names)
 
 
-def _notes(samples: Samples) -> list[str]:
-    reasons = samples.tally.reasons(samples.kind, "scene")
+def _notes(samples: Samples, present: FileClasses) -> list[str]:
+    reasons = samples.tally.reasons(samples.kind, SAMPLES.grid)
     left_out = [f"Not used of `{samples.label}`: {', '.join(reasons)}."] if reasons else []
-    return [*samples.notes, *left_out]
+    lost = [
+        f"Class `{name or code}` of `{samples.label}` has no usable pixel in this scene."
+        for code, name in samples.classes.names.items()
+        if code not in present.names
+    ]
+    return [*samples.notes, *left_out, *lost]
