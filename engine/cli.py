@@ -9,17 +9,18 @@ import argparse
 import importlib
 import json
 import os
-import re
 import sys
 import traceback
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..models.card import CardError
+from .argument_types import not_negative, pan_shift, positive
 from .errors import Cancelled, PanloomError
 from .events import Cancelled as CancelledEvent
 from .events import Failure, Hello, Result
 from .reporting import EXIT_CANCELLED, EXIT_FAILURE, EXIT_RESULT, Reporter
+from .train_arguments import add_train
 from .version import __version__
 
 
@@ -92,6 +93,10 @@ def _parser() -> argparse.ArgumentParser:
     _add_inspect(_command(commands, "inspect", "check a pair before a run"))
     _add_vectorize(_command(commands, "vectorize", "make polygons of a class map"))
     _add_assess(_command(commands, "assess", "compare a class map with reference samples"))
+    train = _command(commands, "train", "train a model on samples of one's own")
+    add_train(train)
+    _add_device(train)
+    _add_overwrite(train)
     models = _command(commands, "models", "list the models that come with Panloom")
     models.add_argument("--json", action="store_true", help="print the cards as JSON")
     check = _command(commands, "check", "check that this engine works")
@@ -135,13 +140,13 @@ def _add_classify(parser: argparse.ArgumentParser) -> None:
     _add_device(parser)
     parser.add_argument(
         "--tile-px",
-        type=_positive,
+        type=positive,
         metavar="N",
         help="tile side in MS pixels; the map does not depend on it",
     )
     parser.add_argument(
         "--batch-size",
-        type=_positive,
+        type=positive,
         metavar="N",
         help="tiles at once; the map does not depend on it",
     )
@@ -188,14 +193,14 @@ def _add_assess(parser: argparse.ArgumentParser) -> None:
 def _add_polygon_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--mmu-m2",
-        type=_not_negative,
+        type=not_negative,
         default=0.0,
         metavar="X",
         help="minimum mapping unit of the polygons, m²",
     )
     parser.add_argument(
         "--simplify-m",
-        type=_not_negative,
+        type=not_negative,
         default=0.0,
         metavar="X",
         help="simplification of the polygons, m",
@@ -214,7 +219,7 @@ def _add_device(parser: argparse.ArgumentParser) -> None:
 def _add_pan_shift(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--pan-shift",
-        type=_pan_shift,
+        type=pan_shift,
         default="none",
         metavar="none|auto|DX,DY",
         help="PAN pixels (right, down) by which the PAN is displaced, as in --pan-shift=-1,0.5",
@@ -223,24 +228,3 @@ def _add_pan_shift(parser: argparse.ArgumentParser) -> None:
 
 def _add_overwrite(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--overwrite", action="store_true", help="replace existing outputs")
-
-
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not a whole number above 0")
-    return value
-
-
-def _not_negative(text: str) -> float:
-    value = float(text)
-    if not 0 <= value < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text} is not a number from 0 up")
-    return value
-
-
-def _pan_shift(text: str) -> str:
-    number = r"[-+]?\d+(\.\d*)?|[-+]?\.\d+"
-    if text not in ("none", "auto") and not re.fullmatch(f"({number}),({number})", text):
-        raise argparse.ArgumentTypeError(f"{text} is none of: none, auto, DX,DY")
-    return text

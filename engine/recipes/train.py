@@ -1,0 +1,245 @@
+"""``panloom train``: from pairs of rasters with samples to a model that maps their classes."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from ...models.bundle import ModelBundle, load_bundle
+from ...models.file import find_model
+from ..device import Device, choose_device
+from ..events import Message, Progress, Result
+from ..outputs import Outputs
+from ..progress import Report, section
+from ..scene.raster_files import prepare_gdal
+from ..training.blocks import split_scenes
+from ..training.checkpoint import Checkpoint
+from ..training.crops import CropOptions, CropSource
+from ..training.fit import Fit, Outcome
+from ..training.loop import TrainingOptions
+from ..training.plan import ModelPlan, NetworkChoice, choose_network
+from ..training.scene_list import SceneSource, read_scene_list
+from ..training.scenes import LabelledScene
+from ..training.sensor import choose_radiometry, gsd_range, read_sensor, require_pairs_fit
+from ..training.trained_card import TrainingFacts, class_pixels, input_statistics, model_name
+from ..training.training_set import TrainingSet, load_training_set
+
+EPOCHS, EPOCHS_FROM_BASE = 24, 12
+"""Most epochs of a training without a time limit, and of one that starts from a base model."""
+
+RATE, RATE_FROM_BASE = 4e-3, 1e-3
+CROP_PX = 40
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """What ``panloom train`` takes: one pair with its samples, or ``scenes``, a list of several.
+
+    ``minutes`` limits the training itself, not the reading before it; ``stage1`` is on or off,
+    ``validation`` blocks, random or none.
+    """
+
+    output: str
+    ms: str = ""
+    pan: str = ""
+    samples: str = ""
+    scenes: str | None = None
+    class_field: str | None = None
+    network: str | None = None
+    fusion: str | None = None
+    base: str | None = None
+    epochs: int | None = None
+    minutes: float | None = None
+    stage1: str = "off"
+    validation: str = "blocks"
+    seed: int = 0
+    device: str = "auto"
+    overwrite: bool = False
+
+
+@dataclass(frozen=True)
+class _Task:
+    """What the training works on; ``scenes`` have all labels, the others their share of them."""
+
+    plan: ModelPlan
+    scenes: list[LabelledScene]
+    training: list[LabelledScene]
+    validation: list[LabelledScene]
+
+
+def run(options: TrainOptions, report: Report) -> Result:
+    """Train a model and write it; raises PanloomError, leaving no file or the best one so far.
+
+    Everything that can be wrong with the input is found before the training starts. A cancel ends
+    it with the best model so far as the result; Cancelled is raised only where there is none yet.
+    """
+    began = time.monotonic()
+    prepare_gdal()
+    sources = _sources(options)
+    with Outputs(overwrite=options.overwrite, inputs=_inputs(options, sources)) as outputs:
+        checkpoint = Checkpoint(outputs, options.output)
+        device = choose_device(options.device)
+        task = _prepare(options, sources, report)
+        report(Message(device.reason))
+        torch.manual_seed(options.seed)
+        network = task.plan.build()
+        facts = _facts(options, sources, task, device)
+        fit = Fit(task.plan, facts, task.validation, device, checkpoint)
+        source = CropSource(
+            task.training, task.plan.radiometry, len(task.plan.classes), facts.crops, options.seed
+        )
+        settings = _settings(options, task.plan)
+        outcome = fit.run(network, source, settings, section(report, 0.05, 0.98))
+    if not outcome.cancelled:
+        report(Progress(1.0))
+    return Result(
+        {"model": str(checkpoint.target)}, _summary(task.plan, outcome, checkpoint, began)
+    )
+
+
+def as_text(summary: dict[str, Any]) -> str:
+    """Return how the training went and what the model is worth, for people."""
+    rows = [
+        f"{'model':<18} {summary['model']} ({summary['network']}), "
+        f"{len(summary['classes'])} classes: {', '.join(summary['classes'])}",
+        f"{'training':<18} {summary['ended']}; epoch {summary['best_epoch']} of the "
+        f"{summary['epochs']} trained, {summary['seconds']:.0f} s",
+    ]
+    accuracy = summary["accuracy"]
+    if accuracy is None:
+        return "\n".join([*rows, f"{'accuracy':<18} not known: no sample was kept apart"])
+    kappa = "–" if accuracy["kappa"] is None else f"{accuracy['kappa']:.3f}"
+    rows += [
+        f"{'validation':<18} {accuracy['pixels']:,} pixels of the map",
+        f"{'overall accuracy':<18} {accuracy['oa']:.1%}",
+        f"{'average accuracy':<18} {accuracy['aa']:.1%}",
+        f"{'kappa':<18} {kappa}",
+    ]
+    rows += [
+        f"{'  F1 ' + name[:12]:<18} {'–' if value is None else format(value, '.1%')}"
+        for name, value in accuracy["f1"].items()
+    ]
+    return "\n".join(rows)
+
+
+def _sources(options: TrainOptions) -> list[SceneSource]:
+    if options.scenes is None:
+        return [SceneSource(options.ms, options.pan, options.samples, options.class_field)]
+    return [
+        source
+        if source.class_field
+        else SceneSource(source.ms, source.pan, source.samples, options.class_field, source.group)
+        for source in read_scene_list(options.scenes)
+    ]
+
+
+def _inputs(options: TrainOptions, sources: list[SceneSource]) -> tuple[str, ...]:
+    files = [spec for s in sources for spec in (s.ms, s.pan, s.samples.partition("|")[0])]
+    others = [str(find_model(options.base))] if options.base else []
+    return (*files, *others, *([options.scenes] if options.scenes else []))
+
+
+def _prepare(options: TrainOptions, sources: list[SceneSource], report: Report) -> _Task:
+    """Read and check everything that the training needs."""
+    base = load_bundle(find_model(options.base)) if options.base else None
+    choice = choose_network(options.network, options.fusion, options.stage1 == "on", base)
+    if base is not None:
+        require_pairs_fit(sources, base.card)
+    known = load_training_set(
+        sources,
+        scheme=base.card.classes if base else None,
+        ratio=base.card.ratio if base else None,
+        report=section(report, 0.0, 0.05),
+    )
+    for note in known.notes:
+        report(Message(note))
+    plan = _new_plan(known, sources[0], choice) if base is None else _base_plan(known, choice, base)
+    return _Task(plan, known.scenes, *_split(options, known, report))
+
+
+def _new_plan(known: TrainingSet, first: SceneSource, choice: NetworkChoice) -> ModelPlan:
+    sensor = read_sensor(first, known.band_names)
+    radiometry = choose_radiometry(sensor, known.scenes)
+    gsd_range_m = gsd_range(known.gsd_m)
+    return ModelPlan(choice, sensor.bands, known.ratio, gsd_range_m, radiometry, known.scheme)
+
+
+def _base_plan(known: TrainingSet, choice: NetworkChoice, base: ModelBundle) -> ModelPlan:
+    card = base.card
+    low, high = card.gsd_range_m
+    if known.gsd_m is not None:
+        low, high = min(low, known.gsd_m), max(high, known.gsd_m)
+    return ModelPlan(
+        choice, card.bands, card.ratio, (low, high), card.radiometry, known.scheme, base
+    )
+
+
+def _facts(
+    options: TrainOptions, sources: list[SceneSource], task: _Task, device: Device
+) -> TrainingFacts:
+    plan = task.plan
+    return TrainingFacts(
+        name=model_name(options.output),
+        sources=tuple(sources),
+        crops=CropOptions(crop_px=_crop_px(task.scenes)),
+        seed=options.seed,
+        device=str(device.torch),
+        validation=options.validation if task.validation else "none",
+        pixels=class_pixels(task.scenes, plan.classes),
+        statistics=input_statistics(task.scenes, plan.radiometry),
+    )
+
+
+def _split(
+    options: TrainOptions, known: TrainingSet, report: Report
+) -> tuple[list[LabelledScene], list[LabelledScene]]:
+    names = [c.name for c in known.scheme.classes]
+    training, validation = split_scenes(
+        known.scenes, options.validation, seed=options.seed, names=names, report=report
+    )
+    if options.validation != "none" and not any((s.labels >= 0).any() for s in validation):
+        report(Message("No sample could be kept apart: the accuracy stays unknown.", "warning"))
+        return training, []
+    return training, validation
+
+
+def _crop_px(scenes: list[LabelledScene]) -> int:
+    """Return an even side of crops, in MS pixels, that fits every scene."""
+    sides = [int(side) // 2 * 2 for s in scenes for side in s.labels.shape]
+    return min(CROP_PX, *sides)
+
+
+def _settings(options: TrainOptions, plan: ModelPlan) -> TrainingOptions:
+    epochs = options.epochs
+    if epochs is None and options.minutes is None:
+        epochs = EPOCHS if plan.base is None else EPOCHS_FROM_BASE
+    return TrainingOptions(
+        steps=None if epochs is None else epochs * TrainingOptions.epoch_steps,
+        rate=RATE if plan.base is None else RATE_FROM_BASE,
+        seed=options.seed,
+        seconds=None if options.minutes is None else 60 * options.minutes,
+    )
+
+
+def _summary(
+    plan: ModelPlan, outcome: Outcome, checkpoint: Checkpoint, began: float
+) -> dict[str, Any]:
+    evaluation, standing = outcome.evaluation, outcome.standing
+    assert checkpoint.written is not None
+    return {
+        "model": checkpoint.written.name,
+        "network": plan.choice.name,
+        "arguments": plan.choice.arguments,
+        "classes": [c.name for c in plan.classes.classes],
+        "accuracy": None if evaluation is None else evaluation.metrics(),
+        "temperature": checkpoint.written.temperature,
+        "epochs": standing.epochs,
+        "best_epoch": standing.best_epoch,
+        "steps": standing.steps,
+        "ended": standing.ended,
+        "cancelled": outcome.cancelled,
+        "seconds": round(time.monotonic() - began, 1),
+    }
