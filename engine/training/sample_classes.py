@@ -50,7 +50,10 @@ def encode_values(values: Any, label: str) -> tuple[NDArray[np.uint8], FileClass
     Numbers, also as text, are class codes. Where there is other text, each text is a class name,
     ignoring case and surrounding blanks. Raises InputError for codes beyond 1…254.
     """
-    texts = [_text(value) for value in values]
+    texts = [
+        "" if lost else str(value).strip()
+        for value, lost in zip(values, values.isna(), strict=True)
+    ]
     numbers = [_number(text) for text in texts]  # "1", "1.0" and 1 are all one code
     if all(number is not None for text, number in zip(texts, numbers, strict=True) if text):
         found = np.array([number or 0.0 for number in numbers], np.float64)
@@ -198,13 +201,6 @@ def _require_two(names: set[str]) -> None:
             "Add samples of another class, or choose the field that holds the class with "
             "`--class-field`.",
         )
-
-
-def _text(value: Any) -> str:
-    """Return a value as text without blanks around it, empty for null."""
-    if value is None or value != value or str(value) in ("<NA>", "NaT"):
-        return ""
-    return str(value).strip()
 
 
 def _number(text: str) -> float | None:

@@ -10,6 +10,7 @@ import shapely
 from affine import Affine
 from pyproj import Transformer
 from rasterio.crs import CRS
+from scipy.io import savemat
 
 from panloom.engine.assessment.reference import open_reference, pairs
 from panloom.engine.errors import InputError
@@ -160,6 +161,27 @@ def test_without_georeference_the_smaller_raster_covers_the_map(tmp_path, codes)
         (int(r), int(c), int(fine[r, c]), int(codes[r, c])) for r, c in np.argwhere(fine > 0)
     ]
     assert reference.pixels_per_sample == 4
+
+
+def test_a_label_array_covers_the_map(tmp_path, land, codes):
+    labels = np.random.default_rng(3).integers(0, 4, (15, 20))
+    np.save(tmp_path / "l.npy", labels.astype(np.float32))
+    savemat(tmp_path / "l.mat", {"test": labels.astype(np.uint8), "train": labels * 0})
+    fine = np.kron(labels, np.ones((4, 4), int))
+    expected = [
+        (int(r), int(c), int(fine[r, c]), int(codes[r, c])) for r, c in np.argwhere(fine > 0)
+    ]
+    for name, field in (("l.npy", None), ("l.mat", "test")):
+        found, reference = compare(land, str(tmp_path / name), field)
+        assert found == expected
+        assert (reference.kind, reference.pixels_per_sample) == ("raster", 16)
+    np.save(tmp_path / "m.npy", labels + 1)
+    sentence(
+        land, str(tmp_path / "m.npy"), None,
+        f"The reference `m.npy` has a class that the map does not have: `4` ({(labels == 3).sum()})"
+        ". The map's classes are 1 Water, 2 Forest, 3 Bare ground. Give each sample one of these "
+        "codes or names, and 0 to what shall not be compared.",
+    )  # fmt: skip
 
 
 def test_other_codes_may_occur_where_the_map_declares_no_classes(tmp_path, land):
