@@ -14,7 +14,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from .cafm import CafmFusion
+from .cafm import CafmFusion, CrossAttentionGates
 from .contract import FusionNetwork
 from .decoder import Decoder
 from .exact import StencilConv2d
@@ -58,6 +58,7 @@ class CafmNet(FusionNetwork):
             width, node_width=node_width, block_px=block_px, radius=radius, hops=hops
         )
         self.fusion = CafmFusion(width)
+        wake_gates(self.fusion.gates)
         self.decoder = Decoder(width, detail_width, ratio, classes)
         self.lattice_px = math.lcm(
             self.pyramid.lattice_px, self.graph.lattice_px, self.fusion.lattice_px
@@ -84,6 +85,19 @@ class CafmNet(FusionNetwork):
         encoder = max(self.ms_encoder.reach_px, self.pan_encoder.reach_px)
         branch = max(self.pyramid.reach_px, self.graph.reach_px)
         return encoder + branch + self.fusion.reach_px + self.decoder.reach_px
+
+
+def wake_gates(gates: CrossAttentionGates) -> None:
+    """Let CAFM start where its one rectified map is above zero; call it after initialization.
+
+    At random the map is negative nearly everywhere in some networks. The gates
+    are then constant, and no gradient ever reaches what is before them. The maximum over channels
+    is nearly always positive, so weights that are not negative, and no bias, keep the map alive.
+    """
+    with torch.no_grad():
+        gates.look.weight.abs_()
+    if gates.look.bias is not None:
+        nn.init.zeros_(gates.look.bias)
 
 
 class MsEncoder(nn.Module):

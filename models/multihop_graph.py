@@ -25,7 +25,7 @@ class MultiHopBranch(nn.Module):
     g is ``MultiHopGraph`` over the means of blocks of ``block_px``² pixels, repeated over the
     pixels of each block; mix a 1×1 convolution; refine a unit that sees 3×3 pixels. A block that
     the patch cuts has the mean of the pixels that exist. Patches start on multiples of
-    ``block_px``. Raises ValueError for a block, a radius or a number of hops below 1.
+    ``block_px``. Raises ValueError for a block or a radius below 1, or fewer than 2 hops.
     """
 
     def __init__(
@@ -38,10 +38,10 @@ class MultiHopBranch(nn.Module):
         hops: int = 3,
     ) -> None:
         super().__init__()
-        if min(block_px, radius, hops) < 1:
+        if min(block_px, radius) < 1 or hops < 2:
             raise ValueError(
-                f"no graph of blocks of {block_px} px, radius {radius} and {hops} hops; each has "
-                "to be at least 1"
+                f"no graph of blocks of {block_px} px, radius {radius} and {hops} hops; it needs "
+                "blocks and a radius of at least 1 and, to choose between, at least 2 hops"
             )
         self.block_px = block_px
         self.graph = MultiHopGraph(channels, node_width, radius=radius, hops=hops)
