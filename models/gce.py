@@ -13,7 +13,7 @@ from torch.nn.functional import conv2d
 from .dual_attention import at_least_float
 from .exact import fill_channels, pad_kernel, sigmoid
 from .units import box_mean
-from .windows import UNBOUNDED_PX, mean_along
+from .windows import UNBOUNDED_PX
 
 
 class GroupEnhancer(nn.Module):
@@ -53,13 +53,12 @@ class GroupEnhancer(nn.Module):
         # The squeeze is linear, so it may go before the mean, where it leaves fewer channels.
         hidden = torch.relu(self._mean(self.squeeze(x)))
         weighted = at_least_float(x) * sigmoid(self.excite(hidden))
-        y = sigmoid(self._per_group(weighted) * sigmoid(self.focus(weighted)).unsqueeze(2))
-        level = self._mean(mean_along(y, 2))  # (B, groups, h, w) or (B, groups, 1, 1)
-        return torch.where(y > level.unsqueeze(2), torch.ones_like(y), y).flatten(1, 2)
-
-    def _per_group(self, x: Tensor) -> Tensor:
-        batch, channels, height, width = x.shape
-        return x.reshape(batch, self.groups, channels // self.groups, height, width)
+        focus = sigmoid(self.focus(weighted)).permute(0, 2, 3, 1)  # (B, h, w, groups)
+        # A group's channels lie beside each other in memory, where they are added in one order.
+        grouped = weighted.permute(0, 2, 3, 1).contiguous().unflatten(3, (self.groups, -1))
+        y = sigmoid(grouped * focus.unsqueeze(4))  # (B, h, w, groups, C/groups)
+        level = self._mean(y.mean(dim=4).permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
+        return y.masked_fill(y > level.unsqueeze(4), 1).flatten(3).permute(0, 3, 1, 2)
 
     def _mean(self, x: Tensor) -> Tensor:
         if self.radius is None:
