@@ -30,8 +30,8 @@ from ..training.training_set import TrainingSet, load_training_set
 EPOCHS, EPOCHS_FROM_BASE = 24, 12
 """Most epochs of a training without a time limit, and of one that starts from a base model."""
 
+EPOCH_STEPS, BATCH_SIZE, CROP_PX = 50, 8, 40
 RATE, RATE_FROM_BASE = 4e-3, 1e-3
-CROP_PX = 40
 
 
 @dataclass(frozen=True)
@@ -217,7 +217,9 @@ def _settings(options: TrainOptions, plan: ModelPlan) -> TrainingOptions:
     if epochs is None and options.minutes is None:
         epochs = EPOCHS if plan.base is None else EPOCHS_FROM_BASE
     return TrainingOptions(
-        steps=None if epochs is None else epochs * TrainingOptions.epoch_steps,
+        steps=None if epochs is None else epochs * EPOCH_STEPS,
+        epoch_steps=EPOCH_STEPS,
+        batch_size=BATCH_SIZE,
         rate=RATE if plan.base is None else RATE_FROM_BASE,
         seed=options.seed,
         seconds=None if options.minutes is None else 60 * options.minutes,
