@@ -7,27 +7,22 @@ decoder to the PAN grid. Where the paper sees a whole 16×16 patch, this sees a 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from . import dia
 from .contract import FusionNetwork
 from .decoder import Decoder
-from .exact import StencilConv2d, grow_twice
+from .depth_branches import Depths, MsBranch, PanBranch
+from .dtm import AuxiliaryHeads, drop_auxiliary
+from .exact import grow_twice
 from .fusion import build_fusion
-from .units import ConvUnit, InvertedResidual, hard_swish
+from .prior import Prior, apply_prior
+from .units import ConvUnit, InvertedResidual
 
-
-@dataclass(frozen=True)
-class Depths:
-    """Features of one branch from shallow to deep, all (B, width, h, w) on the MS grid."""
-
-    shallow: Tensor
-    middle: Tensor
-    deep: Tensor
-    attended: Tensor
+DEPTHS = 4
+"""Maps that a branch gives to the depth sequence: shallow, middle, deep, attended."""
 
 
 class AdcdNet(FusionNetwork):
@@ -37,7 +32,15 @@ class AdcdNet(FusionNetwork):
     grid; ``detail_width`` channels on the PAN grid; ``gate_px`` the radius of the gates in pixels;
     ``fusion`` a name from ``models/fusion.py``. ``spectral_shape`` adds, for every pair of bands,
     the normalized difference: what is left of a spectrum when illumination changes.
+
+    ``prior`` adds branches that stage I of training learns and stage II leaves alone; they mask
+    the features of each modality before the fusion. Without it stage I pre-trains the branches
+    themselves. ``dia`` False leaves out the attention of the branches. ``depth_heads`` adds the
+    DTM: class scores of each modality from its depths and its prior, to train with. Without a prior
+    the last token of that sequence is made of the attended features, with no gradient to them.
     """
+
+    training_arguments: ClassVar[dict[str, Any]] = {"depth_heads": True}
 
     def __init__(
         self,
@@ -51,73 +54,90 @@ class AdcdNet(FusionNetwork):
         gate_px: int = 3,
         fusion: str = "concat",
         spectral_shape: bool = False,
+        dia: bool = True,
+        prior: bool = False,
+        depth_heads: bool = False,
     ) -> None:
         super().__init__()
         self.bands, self.ratio, self.classes = bands, ratio, classes
-        self.ms_branch = MsBranch(bands, width, gate_px, spectral_shape)
-        self.pan_branch = PanBranch(ratio, width, detail_width, gate_px)
+
+        def make_branches() -> tuple[MsBranch, PanBranch]:
+            return (
+                MsBranch(bands, width, gate_px, spectral_shape, dia=dia),
+                PanBranch(ratio, width, detail_width, gate_px, dia=dia),
+            )
+
+        self.ms_branch, self.pan_branch = make_branches()
         self.fusion = build_fusion(fusion, width)
         self.context = Context(width, deep_width, gate_px)
         self.decoder = Decoder(width, detail_width, ratio, classes)
+        self.prior = Prior(*make_branches(), width, width) if prior else None
+        stages = (width,) * DEPTHS
+        self.depth_heads: AuxiliaryHeads | None = None
+        if depth_heads:
+            self.depth_heads = AuxiliaryHeads(stages, stages, width, classes)
         self.lattice_px = math.lcm(2, self.fusion.lattice_px)
         self.halo_px = self._reach_px()
 
     def forward(self, ms: Tensor, pan: Tensor) -> Tensor:
         """Return logits (B, classes, r·h, r·w) for ms (B, bands, h, w) and pan (B, 1, r·h, r·w)."""
+        return self._see(ms, pan)[0]
+
+    def encode(self, ms: Tensor, pan: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the features of MS and PAN, (B, width, h, w) both: of the prior, if there is one.
+
+        In training mode a prior that is not frozen learns from them.
+        """
+        if self.prior is None:
+            return self.ms_branch(ms).attended, self.pan_branch(pan)[1].attended
+        return self.prior.learn(ms, pan) if self.training else self.prior(ms, pan)
+
+    def encoders(self) -> tuple[nn.Module, ...]:
+        """Return the prior, or else the MS branch and the PAN branch."""
+        return (self.ms_branch, self.pan_branch) if self.prior is None else (self.prior,)
+
+    def end_stage_one(self) -> None:
+        """Freeze the prior; branches that were pre-trained go on learning."""
+        if self.prior is not None:
+            self.prior.freeze()
+
+    def train_logits(
+        self, ms: Tensor, pan: Tensor, where: Tensor
+    ) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """Return the logits of ``forward`` and, with depth heads, those of MS and of PAN alone.
+
+        Those are (n, classes) for the n pixels that are True in ``where`` (B, h, w), row by row.
+        """
+        logits, ms_depths, pan_depths, priors = self._see(ms, pan)
+        if self.depth_heads is None:
+            return logits, ()
+        if priors is None:
+            priors = ms_depths.attended, pan_depths.attended
+        return logits, self.depth_heads(ms_depths.sequence, pan_depths.sequence, *priors, where)
+
+    def finish(self) -> None:
+        """Take out the depth heads, in place; a prior stays, since its masks belong to the map."""
+        drop_auxiliary(self)
+
+    def _see(
+        self, ms: Tensor, pan: Tensor
+    ) -> tuple[Tensor, Depths, Depths, tuple[Tensor, Tensor] | None]:
+        """Return the logits, the depths of MS and of PAN, and their priors."""
         ms_depths = self.ms_branch(ms)
         detail, pan_depths = self.pan_branch(pan)
-        fused = self.fusion(ms_depths.attended, pan_depths.attended)  # (B, width, h, w)
-        logits: Tensor = self.decoder(self.context(fused), detail)
-        return logits
+        ms_features, pan_features = ms_depths.attended, pan_depths.attended
+        priors = None
+        if self.prior is not None:
+            priors = self.prior(ms, pan)
+            ms_features = apply_prior(ms_features, priors[0])
+            pan_features = apply_prior(pan_features, priors[1])
+        fused = self.fusion(ms_features, pan_features)  # (B, width, h, w)
+        return self.decoder(self.context(fused), detail), ms_depths, pan_depths, priors
 
     def _reach_px(self) -> int:
         branch = max(self.ms_branch.reach_px, self.pan_branch.reach_px)
         after = self.fusion.reach_px + self.context.reach_px + self.decoder.reach_px
         return branch + after
-
-
-class MsBranch(nn.Module):
-    """Spectra (B, bands, h, w) to features at three depths and, attended, at the last."""
-
-    def __init__(self, bands: int, width: int, gate_px: int, spectral_shape: bool) -> None:
-        super().__init__()
-        self.spectral_shape = spectral_shape
-        pairs = bands * (bands - 1) // 2 if spectral_shape else 0
-        self.stem = ConvUnit(bands + pairs, width)
-        self.near = InvertedResidual(width, width, kernel=3)
-        self.far = InvertedResidual(width, width, kernel=5, gate_radius=gate_px)
-        self.attention = dia.CrossGate(*dia.MS_SCALES)
-        self.reach_px = self.near.reach_px + self.far.reach_px + dia.REACH_PX
-
-    def forward(self, ms: Tensor) -> Depths:
-        """Return the features, all (B, width, h, w)."""
-        if self.spectral_shape:
-            ms = torch.cat([ms, normalized_differences(ms)], dim=1)
-        shallow = self.stem(ms)
-        middle = self.near(shallow)
-        deep = self.far(middle)
-        return Depths(shallow, middle, deep, self.attention(deep))
-
-
-class PanBranch(nn.Module):
-    """PAN (B, 1, r·h, r·w) to detail on the PAN grid and features on the MS grid."""
-
-    def __init__(self, ratio: int, width: int, detail_width: int, gate_px: int) -> None:
-        super().__init__()
-        self.edges = StencilConv2d(1, detail_width)
-        self.down = ConvUnit(detail_width, width, ratio, stride=ratio)
-        self.near = InvertedResidual(width, width, kernel=3)
-        self.far = InvertedResidual(width, width, kernel=5, gate_radius=gate_px)
-        self.attention = dia.CrossGate(*dia.PAN_SCALES)
-        self.reach_px = 1 + self.near.reach_px + self.far.reach_px + dia.REACH_PX
-
-    def forward(self, pan: Tensor) -> tuple[Tensor, Depths]:
-        """Return detail (B, detail_width, r·h, r·w) and features (B, width, h, w)."""
-        detail = hard_swish(self.edges(pan))
-        shallow = self.down(detail)
-        middle = self.near(shallow)
-        deep = self.far(middle)
-        return detail, Depths(shallow, middle, deep, self.attention(deep))
 
 
 class Context(nn.Module):
@@ -142,14 +162,3 @@ class Context(nn.Module):
         wide = grow_twice(half, (x.shape[-2], x.shape[-1]))
         y: Tensor = self.refine(self.join(torch.cat([x, wide], dim=1)))
         return y
-
-
-def normalized_differences(ms: Tensor, floor: float = 0.05) -> Tensor:
-    """Return (a − b) / (a + b) for every pair of bands: (B, C·(C−1)/2, h, w) in (−1, 1).
-
-    Bands below ``floor`` count as ``floor``, so that darkness gives 0 instead of noise.
-    """
-    light = ms.clamp(min=0) + floor
-    first, second = torch.tril_indices(ms.shape[1], ms.shape[1], -1, device=ms.device)
-    a, b = light[:, first], light[:, second]
-    return (a - b) / (a + b)

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from panloom.models.adcdnet import normalized_differences
+from panloom.models.depth_branches import normalized_differences
 from panloom.models.exact import BlockConv2d, StencilConv2d, grow_twice, sigmoid
 from panloom.models.units import BoxGate, InvertedResidual, box_mean
 
