@@ -110,7 +110,7 @@ def test_sentences_about_files(tmp_path):
             f"The sample file `{name}` cannot be read: it is not {kind}. "
             "Check that the file is complete, or save it again.",
         )
-    np.save(tmp_path / "o.npy", np.array([{"a": 1}], object), allow_pickle=True)
+    np.save(tmp_path / "o.npy", np.array([{"a": 1}], object))
     sentence(
         tmp_path / "o.npy",
         "The reference `o.npy` cannot be read: it is not a NumPy array of numbers. "
