@@ -220,6 +220,7 @@ def _settings(options: TrainOptions, plan: ModelPlan) -> TrainingOptions:
         steps=None if epochs is None else epochs * EPOCH_STEPS,
         epoch_steps=EPOCH_STEPS,
         batch_size=BATCH_SIZE,
+        warm_average=True,
         rate=RATE if plan.base is None else RATE_FROM_BASE,
         seed=options.seed,
         seconds=None if options.minutes is None else 60 * options.minutes,

@@ -34,7 +34,8 @@ class TrainingOptions:
 
     An epoch is ``epoch_steps`` steps. With ``seconds`` the cycle ends when they are over, or with
     ``steps`` if that comes first; ``steps`` None leaves it to the time alone. The weights then
-    depend on how fast the machine was.
+    depend on how fast the machine was. With ``warm_average`` the mean is over few steps at first,
+    so that it is of use after any epoch, and not only at the end.
     """
 
     steps: int | None = 900
@@ -47,6 +48,7 @@ class TrainingOptions:
     seed: int = 0
     epoch_steps: int = 50
     seconds: float | None = None
+    warm_average: bool = False
 
 
 @dataclass(frozen=True)
@@ -160,6 +162,8 @@ class _Run:
         # Half of the span, since the learning rate falls to nothing within it.
         span = self.pace.planned_steps(step + 1) * self.options.average_share
         decay = 1 - 2 / max(4.0, span)
+        if self.options.warm_average:
+            decay = min(decay, (1 + step) / (10 + step))
         self.averaged.multi_avg_fn = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
         self.averaged.update_parameters(self.network)
 

@@ -83,6 +83,25 @@ def test_epochs_are_told_of_and_looking_at_them_changes_nothing() -> None:
     assert same(result, learn(5, 1))
 
 
+def test_a_warm_mean_forgets_the_beginning_sooner() -> None:
+    def distance(warm: bool) -> float:
+        """Return how far the mean after few of many steps is from where the training began."""
+        found: list[FusionNetwork] = []
+        options = TrainingOptions(
+            steps=2000, batch_size=2, seed=1, epoch_steps=6, warm_average=warm
+        )
+        torch.manual_seed(1)
+        began = small()
+        train(
+            small, crops(1), options,
+            after_epoch=lambda end: found.append(end.network()),  # type: ignore[func-returns-value]
+        )  # fmt: skip
+        pairs = zip(began.parameters(), found[0].parameters(), strict=True)
+        return sum(float((a - b).detach().square().sum()) for a, b in pairs)
+
+    assert distance(True) > 4 * distance(False)
+
+
 def test_an_epoch_can_be_the_last() -> None:
     steps: list[int] = []
     options = TrainingOptions(steps=40, batch_size=2, epoch_steps=2)
