@@ -25,6 +25,7 @@ from .engine_run import engine_state, run_for_feedback
 from .layer_files import raster_file, vector_file
 from .loaded_layers import LayerGroup, LayerOutput
 from .parameters import (
+    device_parameter,
     model_parameters,
     ms_parameter,
     pan_parameter,
@@ -162,8 +163,6 @@ def _inputs() -> list[QgsProcessingParameterDefinition]:
     aoi = QgsProcessingParameterFeatureSource(
         "AOI", "Area of interest", [QgsProcessing.TypeVectorPolygon], optional=True
     )
-    device = QgsProcessingParameterString("DEVICE", "Device", "auto")
-    device.setMetadata({"widget_wrapper": {"value_hints": ["auto", "cpu", "cuda", "mps"]}})
     pan_shift = QgsProcessingParameterString("PAN_SHIFT", "Shift of the PAN (pixels)", "none")
     return [
         ms_parameter(),
@@ -181,12 +180,7 @@ def _inputs() -> list[QgsProcessingParameterDefinition]:
             "other data at that resolution.",
             advanced=True,
         ),
-        with_help(
-            device,
-            "auto takes the GPU where the engine has one and says in the log which device and why. "
-            "From scripts, cuda:1 names the second GPU.",
-            advanced=True,
-        ),
+        device_parameter(),
         with_help(
             pan_shift,
             "By how many PAN pixels (right,down) the PAN is displaced from the MS, such as 1,1. "

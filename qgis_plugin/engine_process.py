@@ -24,7 +24,7 @@ from ..engine.events import (
     decode,
 )
 from ..engine.version import __version__
-from .child_process import run_child
+from .child_process import GRACE_S, run_child
 from .exit_codes import explain_exit
 
 SET_UP = "Run “Set up the engine” (Processing Toolbox → Panloom → Engine)."
@@ -58,16 +58,20 @@ class Listener:
 
 
 def run_engine(
-    command: Sequence[str], environment: Mapping[str, str], listener: Listener
+    command: Sequence[str],
+    environment: Mapping[str, str],
+    listener: Listener,
+    grace_s: float = GRACE_S,
 ) -> Result:
     """Run ``command`` (see ``engine_command``) to its end and return its result.
 
+    After a cancel the engine has ``grace_s`` to end by itself; a result that it gives then counts.
     Raises EngineError with the engine's own sentence, or with what is known of its crash;
     EngineCancelled after a cancel, when no process of the engine is left.
     """
     heard = _Heard(listener)
     try:
-        code = run_child(command, environment, heard.line, listener.is_cancelled)
+        code = run_child(command, environment, heard.line, listener.is_cancelled, grace_s)
     except OSError as error:
         text = f"The engine's Python “{command[0]}” could not be started: {error.strerror}."
         raise EngineError(text, SET_UP, "engine-missing") from error

@@ -7,6 +7,7 @@ import time
 from qgis.core import QgsProcessingException, QgsProcessingFeedback
 
 from ..engine.events import Message, Progress, Result
+from .child_process import GRACE_S
 from .engine_command import OptionValue, copyable, engine_command
 from .engine_process import EngineCancelled, EngineError, Listener, run_engine
 from .settings import child_environment, engine_python
@@ -22,12 +23,27 @@ def run_for_feedback(
     Raises QgsProcessingException with the engine's sentence, or after a cancel.
     """
     try:
+        return run_with_grace(feedback, GRACE_S, command, *words, **options)
+    except EngineCancelled:
+        raise QgsProcessingException("Cancelled: nothing was written.") from None
+
+
+def run_with_grace(
+    feedback: QgsProcessingFeedback,
+    grace_s: float,
+    command: str,
+    *words: str,
+    **options: OptionValue,
+) -> Result:
+    """Run as ``run_for_feedback`` does; after a cancel the engine has ``grace_s`` to end by itself.
+
+    Raises EngineCancelled where it ends without a result then.
+    """
+    try:
         line = engine_command(engine_python(), command, *words, **options)
         feedback.pushInfo("The engine's command:")
         feedback.pushCommandInfo(copyable(line))
-        return run_engine(line, child_environment(), feedback_listener(feedback))
-    except EngineCancelled:
-        raise QgsProcessingException("Cancelled: nothing was written.") from None
+        return run_engine(line, child_environment(), feedback_listener(feedback), grace_s)
     except EngineError as error:
         raise QgsProcessingException(f"{error.message}\n{error.hint}".strip()) from error
 

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Optional
 
 from qgis.core import (
+    QgsFeatureRequest,
     QgsProcessingAlgorithm,
     QgsProcessingContext,
     QgsProcessingException,
     QgsProcessingFeatureSource,
+    QgsProcessingFeatureSourceDefinition,
     QgsProcessingFeedback,
+    QgsProcessingUtils,
     QgsProviderRegistry,
     QgsRasterLayer,
+    QgsVectorFileWriter,
     QgsVectorLayer,
 )
 
@@ -58,10 +62,14 @@ def vector_file(
 
     A layer that is a file of its own is used as it is. Anything else (a selection, a filter, a
     database, a scratch layer, one of several layers in a file, a CRS that only QGIS knows, a
-    ``field`` that is joined or virtual) goes to a temporary GeoPackage.
+    ``field`` that is joined or virtual, edits that are not saved) goes to a temporary GeoPackage.
     """
     if not parameters.get(name):
         return ""
+    layer = _vector_layer(algorithm, parameters, name, context)
+    if layer is not None and layer.isModified():
+        source = algorithm.parameterAsSource(parameters, name, context)
+        return _edited_copy(layer, source, name, context, feedback)
     path, layer_name = algorithm.parameterAsCompatibleSourceLayerPathAndLayerName(
         parameters, name, context, _FORMATS, "gpkg", feedback
     )
@@ -74,10 +82,7 @@ def vector_file(
             parameters, name, context, ["none"], "gpkg", feedback
         )
     if Path(path).stem == name:
-        feedback.pushInfo(
-            f"The engine reads a temporary copy of “{source.sourceName()}”; what it writes calls "
-            f"it {Path(path).name}."
-        )
+        _tell_of_copy(path, source, feedback)
     return path
 
 
@@ -107,6 +112,56 @@ def _warn_of_layer_settings(layer: QgsRasterLayer, feedback: QgsProcessingFeedba
 
 def _crs_name(crs: Any) -> str:
     return crs.authid() or "a CRS of its own" if crs.isValid() else "no CRS"
+
+
+def _vector_layer(
+    algorithm: QgsProcessingAlgorithm,
+    parameters: dict[str, Any],
+    name: str,
+    context: QgsProcessingContext,
+) -> Optional[QgsVectorLayer]:
+    """Return the layer behind a vector parameter, also behind “Selected features only”."""
+    value = parameters[name]
+    if isinstance(value, QgsProcessingFeatureSourceDefinition):
+        value = value.source
+    return algorithm.parameterAsVectorLayer({**parameters, name: value}, name, context)
+
+
+def _edited_copy(
+    layer: QgsVectorLayer,
+    source: QgsProcessingFeatureSource,
+    name: str,
+    context: QgsProcessingContext,
+    feedback: QgsProcessingFeedback,
+) -> str:
+    """Write what QGIS shows of a layer in editing, which its file does not hold yet."""
+    # A feature that is not saved has a placeholder as its key, which no other file takes.
+    keys = layer.primaryKeyAttributes()
+    kept = [index for index in layer.attributeList() if index not in keys]
+    shown = source.materialize(QgsFeatureRequest().setSubsetOfAttributes(kept))
+    options = QgsVectorFileWriter.SaveVectorOptions()
+    options.driverName = "GPKG"
+    path = QgsProcessingUtils.generateTempFilename(f"{name}.gpkg")
+    error, *texts = QgsVectorFileWriter.writeAsVectorFormatV3(
+        shown, path, context.transformContext(), options
+    )
+    if error != QgsVectorFileWriter.NoError:
+        raise QgsProcessingException(
+            f"The edits of “{source.sourceName()}” could not be copied: {texts[0]}\n"
+            "Save them first: Layer → Save Layer Edits."
+        )
+    feedback.pushInfo(f"The edits of “{source.sourceName()}” that are not saved yet count too.")
+    _tell_of_copy(path, source, feedback)
+    return str(path)
+
+
+def _tell_of_copy(
+    path: str, source: QgsProcessingFeatureSource, feedback: QgsProcessingFeedback
+) -> None:
+    feedback.pushInfo(
+        f"The engine reads a temporary copy of “{source.sourceName()}”; what it writes calls "
+        f"it {Path(path).name}."
+    )
 
 
 def _holds(path: str, layer_name: str, source: QgsProcessingFeatureSource, field: str) -> bool:

@@ -14,6 +14,7 @@ from qgis.core import (
 
 from ..models.card import CardError
 from ..models.file import shipped_models
+from .settings import trained_models
 
 Parameter = TypeVar("Parameter", bound=QgsProcessingParameterDefinition)
 
@@ -45,22 +46,36 @@ def pan_parameter() -> QgsProcessingParameterRasterLayer:
     )
 
 
-def model_parameters(optional: bool = False) -> list[QgsProcessingParameterDefinition]:
-    """Return MODEL, a shipped model's name or a path, and MODEL_FILE, which goes before it."""
-    names = _shipped_names()
-    default = None if optional else (names[0] if names else "landsat-5class")
-    model = QgsProcessingParameterString("MODEL", "Model", default, optional=optional)
-    model.setMetadata({"widget_wrapper": {"value_hints": names}})
+def model_parameters(
+    optional: bool = False, name: str = "MODEL", title: str = "Model"
+) -> list[QgsProcessingParameterDefinition]:
+    """Return ``name``, a model's name or path, and ``name``_FILE, which goes before it."""
+    shipped = _shipped_names()
+    default = None if optional else (shipped[0] if shipped else "landsat-5class")
+    model = QgsProcessingParameterString(name, title, default, optional=optional)
+    model.setMetadata({"widget_wrapper": {"value_hints": [*shipped, *trained_models()]}})
     with_help(
         model,
-        "The model that classifies: one that comes with Panloom. From scripts and qgis_process the "
-        "path of a .safetensors file is taken here too.",
+        "The model that classifies: one that comes with Panloom, or one that “Train a model” made "
+        "here. From scripts and qgis_process the path of a .safetensors file is taken here too.",
     )
     own = QgsProcessingParameterFile(
-        "MODEL_FILE", "Model file of your own", extension="safetensors", optional=True
+        f"{name}_FILE", f"{title} file of your own", extension="safetensors", optional=True
     )
-    with_help(own, "A .safetensors file written by Panloom. It is used instead of “Model”.", True)
-    return [model, own]
+    text = f"A .safetensors file written by Panloom. It is used instead of “{title}”."
+    return [model, with_help(own, text, advanced=True)]
+
+
+def device_parameter() -> QgsProcessingParameterString:
+    """Return the parameter of the device that the network runs on."""
+    device = QgsProcessingParameterString("DEVICE", "Device", "auto")
+    device.setMetadata({"widget_wrapper": {"value_hints": ["auto", "cpu", "cuda", "mps"]}})
+    return with_help(
+        device,
+        "auto takes the GPU where the engine has one and says in the log which device and why. "
+        "From scripts, cuda:1 names the second GPU.",
+        advanced=True,
+    )
 
 
 def polygon_parameters() -> list[QgsProcessingParameterDefinition]:

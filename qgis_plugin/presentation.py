@@ -8,6 +8,7 @@ from qgis.PyQt.QtGui import QIcon
 
 MANUAL = "https://panloom.example/docs/qgis"
 MAPS = ("Maps", "maps")
+MODELS = ("Models", "models")
 ENGINE = ("Engine", "engine")
 
 

@@ -12,6 +12,7 @@ from .classify_algorithm import ClassifyAlgorithm
 from .inspect_algorithm import InspectAlgorithm
 from .presentation import icon, icon_path
 from .setup_algorithm import SetUpEngineAlgorithm
+from .train_algorithm import TrainAlgorithm
 from .vectorize_algorithm import VectorizeAlgorithm
 
 
@@ -42,6 +43,7 @@ class PanloomProvider(QgsProcessingProvider):
             InspectAlgorithm,
             VectorizeAlgorithm,
             AssessAlgorithm,
+            TrainAlgorithm,
             CheckEngineAlgorithm,
             SetUpEngineAlgorithm,
         ):

@@ -13,6 +13,8 @@ from .engine_home import find_python
 
 _PYTHON = "panloom/python"
 _FOLDER = "panloom/engine_folder"
+_TRAINED = "panloom/trained_models"
+_TRAINED_KEPT = 10
 
 
 def python_setting() -> str:
@@ -45,6 +47,18 @@ def set_engine_folder(folder: Path) -> None:
 def engine_python() -> str:
     """Return the interpreter that runs the engine; raises EngineError where there is none."""
     return find_python(os.environ, python_setting(), engine_folder())
+
+
+def trained_models() -> list[str]:
+    """Return the files of the models that were trained last, the newest first, as far as there."""
+    kept = QgsSettings().value(_TRAINED, [], type=list)
+    return [str(path) for path in kept if Path(str(path)).is_file()]
+
+
+def remember_trained_model(path: str) -> None:
+    """Have ``trained_models`` offer this file before the others."""
+    paths = [path, *(other for other in trained_models() if other != path)]
+    QgsSettings().setValue(_TRAINED, paths[:_TRAINED_KEPT])
 
 
 def child_environment() -> dict[str, str]:

@@ -19,6 +19,9 @@ from pathlib import Path
 VERSION = (Path(__file__).parents[2] / "engine" / "version.py").read_text().split('"')[-2]
 
 
+TRAINED = {"epochs": 1, "best_epoch": 1, "ended": "cancelled", "accuracy": None}
+
+
 def say(event: str, **fields: object) -> None:
     """Write one event line."""
     sys.stdout.write(json.dumps({"event": event, **fields}) + "\n")
@@ -48,6 +51,42 @@ def wait_for_leash() -> None:
         pass
     say("cancelled")
     sys.exit(130)
+
+
+def train() -> None:
+    """Train until the leash closes, with a model after one epoch, and end without a result."""
+    words = [w for w in sys.argv if not w.startswith("-")]
+    target = Path(words[words.index("train") + 4])
+    say("message", text="Epoch 1: loss 1.20, accuracy 61.0 %", level="info")
+    target.write_bytes(b"the best so far")
+    say("message", text="saved", level="info")
+    wait_for_leash()
+
+
+def keep_input() -> None:
+    """Copy the samples to the model, so that a test sees what the engine was given."""
+    words = [w for w in sys.argv if not w.startswith("-")]
+    source, target = words[words.index("train") + 3 :][:2]
+    shutil.copy(source, target)
+    say("result", outputs={"model": target}, summary=TRAINED)
+
+
+def train_without_model() -> None:
+    """Train until the leash closes, and have nothing to show for it."""
+    say("message", text="Stage I", level="info")
+    wait_for_leash()
+
+
+def train_with_late_result() -> None:
+    """Take longer to write the model, once the leash closes, than other commands may take."""
+    words = [w for w in sys.argv if not w.startswith("-")]
+    target = Path(words[words.index("train") + 4])
+    say("message", text="Epoch 1: loss 1.20, accuracy 61.0 %", level="info")
+    while sys.stdin.read(1):
+        pass
+    time.sleep(2.0)
+    target.write_bytes(b"the best so far")
+    say("result", outputs={"model": str(target)}, summary=TRAINED)
 
 
 def hang_with_child() -> None:
@@ -118,6 +157,10 @@ BEHAVIORS = {
     "good": good,
     "obey": wait_for_leash,
     "hang": hang_with_child,
+    "train": train,
+    "keep input": keep_input,
+    "train without model": train_without_model,
+    "train with late result": train_with_late_result,
     "outlived": outlived_by_child,
     "garbage": lambda: print("Segmentation map ready!", flush=True),
     "talkative": _talk_after_the_end,

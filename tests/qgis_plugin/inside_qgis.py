@@ -29,19 +29,23 @@ from qgis.core import (
     QgsRasterLayer,
     QgsSettings,
     QgsVectorLayer,
+    QgsVectorLayerUtils,
 )
 from qgis.PyQt.QtCore import QVariant
 
 
 class Log(QgsProcessingFeedback):
-    """Keeps everything that an algorithm says, by kind."""
+    """Keeps everything that an algorithm says, by kind; cancels once a line has ``cancel_at``."""
 
-    def __init__(self) -> None:
+    def __init__(self, cancel_at: str = "") -> None:
         super().__init__(False)
         self.said: list[list[str]] = []
+        self._cancel_at = cancel_at
 
     def pushInfo(self, info: str) -> None:
         self.said.append(["info", info])
+        if self._cancel_at and self._cancel_at in info:
+            self.cancel()
 
     def pushWarning(self, warning: str) -> None:
         self.said.append(["warning", warning])
@@ -74,18 +78,29 @@ def _algorithm(algorithm: Any) -> dict[str, Any]:
         "can_execute": list(algorithm.canExecute()),
         "parameters": {p.name(): p.help() for p in algorithm.parameterDefinitions()},
         "defaults": {p.name(): p.defaultValue() for p in algorithm.parameterDefinitions()},
+        "offered": {p.name(): _offered(p) for p in algorithm.parameterDefinitions()},
     }
 
 
-def run(algorithm: str, parameters: dict[str, Any]) -> dict[str, Any]:
-    """Run an algorithm and return its outputs and its log, or its error."""
-    return _run(algorithm, parameters)
+def _offered(parameter: Any) -> list[str]:
+    """Return the values that the dialog has to choose from."""
+    if hasattr(parameter, "options"):
+        return list(parameter.options())
+    return list(parameter.metadata().get("widget_wrapper", {}).get("value_hints", []))
 
 
-def _run(algorithm: Any, parameters: dict[str, Any]) -> dict[str, Any]:
+def run(algorithm: str, parameters: dict[str, Any], cancel_at: str = "") -> dict[str, Any]:
+    """Run an algorithm and return its outputs and its log, or its error.
+
+    It is cancelled once a line of its log has ``cancel_at``.
+    """
+    return _run(algorithm, parameters, cancel_at)
+
+
+def _run(algorithm: Any, parameters: dict[str, Any], cancel_at: str = "") -> dict[str, Any]:
     import processing
 
-    log = Log()
+    log = Log(cancel_at)
     try:
         outputs = processing.run(algorithm, parameters, feedback=log)
     except QgsProcessingException as error:
@@ -126,6 +141,26 @@ def samples(
         layer.selectByExpression(chosen)
     parameters["REFERENCE"] = QgsProcessingFeatureSourceDefinition(layer.id(), bool(chosen))
     return _run("panloom:assess", parameters)
+
+
+def training_samples(
+    parameters: dict[str, Any], path: str, new: list[list[str]], chosen: str
+) -> dict[str, Any]:
+    """Train with a layer in editing: features (WKT, class) that are not saved, and a selection."""
+    layer = QgsVectorLayer(path, "samples", "ogr")
+    QgsProject.instance().addMapLayer(layer)
+    field = parameters["CLASS_FIELD"]
+    if new:
+        layer.startEditing()
+    for wkt, name in new:
+        feature = QgsVectorLayerUtils.createFeature(
+            layer, QgsGeometry.fromWkt(wkt), {layer.fields().indexOf(field): name}
+        )
+        assert layer.addFeature(feature)
+    if chosen:
+        layer.selectByExpression(chosen)
+    parameters["SAMPLES"] = QgsProcessingFeatureSourceDefinition(layer.id(), bool(chosen))
+    return _run("panloom:train", parameters)
 
 
 def layer_in_memory(parameters: dict[str, Any], formula_of: str) -> dict[str, Any]:

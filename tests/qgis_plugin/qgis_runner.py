@@ -67,7 +67,10 @@ class QgisRunner:
 
     def environment(self) -> dict[str, str]:
         """Return an environment in which QGIS's Python meets nothing of the test's own."""
-        kept = ("LANG", "LC_ALL", "TMPDIR", "PANLOOM_DATA", "PANLOOM_ARTIFACTS", "LD_LIBRARY_PATH")
+        kept = (
+            "LANG", "LC_ALL", "TMPDIR", "PANLOOM_DATA", "PANLOOM_ARTIFACTS", "LD_LIBRARY_PATH",
+            "OMP_NUM_THREADS",
+        )  # fmt: skip
         plugins = self.profile / "python" / "plugins"
         return {
             **{k: v for k, v in os.environ.items() if k in kept or k.startswith("PIP_")},

@@ -12,10 +12,15 @@ PARAMETERS = {
     "classify": CLASSIFY,
     "inspect": {"MS", "PAN", "MODEL", "MODEL_FILE", "REPORT"},
     "vectorize": {"MAP", "CONFIDENCE", "MMU", "SIMPLIFY", "OUTPUT"},
+    "train": {
+        "MS", "PAN", "SAMPLES", "CLASS_FIELD", "SAMPLES_RASTER", "SAMPLES_FILE", "BASE",
+        "BASE_FILE", "MINUTES", "EPOCHS", "NETWORK", "FUSION", "STAGE1", "VALIDATION", "SEED",
+        "DEVICE", "OUTPUT",
+    },
     "assess": {"MAP", "REFERENCE", "CLASS_FIELD", "REFERENCE_RASTER", "REPORT", "JSON"},
     "checkengine": set(),
     "setupengine": {"DEVICE", "PYTHON", "FOLDER", "WHEELS"},
-}
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -45,6 +50,7 @@ def test_the_groups_of_the_toolbox(algorithms):
     groups = {name: tuple(a["group"]) for name, a in algorithms.items()}
     maps = ("classify", "inspect", "vectorize", "assess")
     assert {groups[n] for n in maps} == {("Maps", "maps")}
+    assert groups["train"] == ("Models", "models")
     assert {groups[n] for n in ("checkengine", "setupengine")} == {("Engine", "engine")}
 
 
@@ -58,7 +64,7 @@ def test_without_an_engine_the_one_thing_to_do_is_said(qgis):
         "The engine is not set up yet. Run “Set up the engine” (Processing Toolbox → Panloom → "
         "Engine)."
     )
-    for name in ("classify", "inspect", "vectorize", "assess"):
+    for name in ("classify", "inspect", "vectorize", "assess", "train"):
         assert found[name]["can_execute"] == [False, advice]
     for name in ("checkengine", "setupengine"):
         assert found[name]["can_execute"][0] is True

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from panloom.models.file import verify_weights
+
 SCRIPT = Path(__file__).with_name("window_script.py")
 
 
@@ -129,6 +131,31 @@ def test_cancel_ends_the_engine_and_leaves_nothing(window, data_dir, tmp_path):
     assert list(target.parent.iterdir()) == []
     assert "Cancelled: nothing was written." in report["log"]
     assert report["tree"] == []
+
+
+def test_a_cancelled_training_keeps_its_best_model(window, sample_pair, tmp_path, artifacts):
+    target = tmp_path / "out" / "fields.safetensors"
+    target.parent.mkdir()
+    report = window(
+        algorithm="panloom:train",
+        parameters={
+            **sample_pair,
+            "SAMPLES_RASTER": str(Path(sample_pair["MS"]).with_name("sample_truth.tif")),
+            "NETWORK": "adcdnet_patch",
+            "OUTPUT": str(target),
+        },
+        cancel=True,
+        cancel_with=str(target),
+        dialog_screenshot=str(artifacts / "qgis_train.png"),
+    )
+    assert report["running_before"] is True, "the engine ended before it could be cancelled"
+    assert report["successful"] is False
+    assert report["cancel_s"] < 5.0, "the worst that users.md allows"
+    assert report["left"] == []
+    assert "Epoch 1 of " in report["log"]
+    assert f"Cancelled: the best model so far is in {target}" in report["log"]
+    assert set(verify_weights(target).metrics["f1"]) >= {"Water", "Built-up"}
+    assert list(target.parent.iterdir()) == [target]
 
 
 def test_cancel_ends_an_engine_that_hangs(window, sample_pair, fake_python):

@@ -1,9 +1,10 @@
 """Runs inside a QGIS window (``qgis --code``): opens a tool's dialog, runs it, looks at the result.
 
 PANLOOM_SCENARIO is a JSON file: ``algorithm``, ``parameters``, ``background`` (a raster to load
-first), ``screenshot``, ``report`` (JSON to write), ``cancel`` (press Cancel once the engine runs),
-``tidy`` (for a picture: no browser, no messages). Instead, ``batch`` gives rows of parameters for
-the batch dialog, and ``options`` values for Panloom's page of the options.
+first), ``screenshot``, ``report`` (JSON to write), ``cancel`` (press Cancel once the engine runs,
+or once the file ``cancel_with`` is there), ``tidy`` (for a picture: no browser, no messages).
+Instead, ``batch`` gives rows of parameters for the batch dialog, and ``options`` values for
+Panloom's page of the options.
 """
 
 from __future__ import annotations
@@ -87,7 +88,10 @@ def cancel_when_running(dialog: object) -> None:
     """Press Cancel a moment after the engine has started, and note when it is gone."""
     wait_until(lambda: bool(engine_pids()))
     pids = engine_pids()
-    wait_until(lambda: False, SCENARIO.get("cancel_after_s", 3.0))
+    if SCENARIO.get("cancel_with"):
+        wait_until(Path(SCENARIO["cancel_with"]).is_file)
+    else:
+        wait_until(lambda: False, 3.0)
     REPORT["running_before"] = engine_pids() == pids
     pressed = time.monotonic()
     dialog.cancelButton().click()
