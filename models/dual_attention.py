@@ -116,10 +116,15 @@ class DualAttentionFusion(nn.Module):
 
     def forward(self, ms: Tensor, pan: Tensor) -> Tensor:
         """Return (B, C, h, w) for ms and pan (B, C, h, w)."""
+        position, channel = self.attend(ms, pan)
+        return position + channel
+
+    def attend(self, ms: Tensor, pan: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the two summands, PAM's and CAM's, (B, C, h, w) each, for ms and pan."""
         both = torch.cat([ms, pan], dim=1)
         position = self.position(torch.relu(self.to_position(both)))
         channel = self.channel(torch.relu(self.to_channel(both)))
-        return torch.relu(self.from_position(position)) + torch.relu(self.from_channel(channel))
+        return torch.relu(self.from_position(position)), torch.relu(self.from_channel(channel))
 
 
 def at_least_float(x: Tensor) -> Tensor:

@@ -9,6 +9,8 @@ from typing import Any
 from .adcdnet import AdcdNet
 from .cafmnet import CafmNet
 from .contract import FusionNetwork
+from .danet import DaNet
+from .dsnet import DsNet
 from .mscn import Mscn
 from .patchnet import PatchAdcdNet
 
@@ -16,6 +18,8 @@ NETWORKS: dict[str, Callable[..., FusionNetwork]] = {
     "adcdnet": AdcdNet,
     "adcdnet_patch": PatchAdcdNet,
     "cafmnet": CafmNet,
+    "danet": DaNet,
+    "dsnet": DsNet,
     "mscn": Mscn,
 }
 
