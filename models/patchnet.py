@@ -31,11 +31,13 @@ TARGET = 7
 class PatchAdcdNet(FusionNetwork):
     """Two unpadded trunks, a fusion pixel by pixel, and a head over what is left of the patch.
 
-    ``widths`` and ``strides`` are those of each trunk's 3×3 convolutions, with batch normalization
-    and ReLU; (128, 256, 128) and (1, 2, 1) is the published trunk. ``hidden`` is the width of the
-    head; ``fusion`` one of those in ``models/fusion.py`` that look at one pixel only. All PAN
-    pixels of an MS pixel enter as its channels, so the first PAN convolution is one of 3r×3r PAN
-    pixels with stride r. Raises ValueError for what leaves nothing of a patch.
+    ``widths``, ``kernels`` and ``strides`` are those of each trunk's convolutions, with batch
+    normalization and ReLU; widths (128, 256, 128), kernels (3, 3, 3) and strides (1, 2, 1) are the
+    published MS trunk. The default strides late, since the dense form computes what comes after a
+    stride at every pixel. ``hidden`` is the width of the head; ``fusion`` one of those in
+    ``models/fusion.py`` that look at one pixel only. All PAN pixels of an MS pixel enter as its
+    channels: a first kernel of k is one of k·r × k·r PAN pixels with stride r. Raises ValueError
+    for what leaves nothing of a patch.
 
     All PAN pixels of an MS pixel get its class, as in the papers.
     """
@@ -49,15 +51,16 @@ class PatchAdcdNet(FusionNetwork):
         ratio: int,
         classes: int,
         *,
-        widths: Sequence[int] = (48, 48, 48, 16),
-        strides: Sequence[int] = (1, 1, 1, 2),
+        widths: Sequence[int] = (96, 64, 16),
+        kernels: Sequence[int] = (1, 3, 3),
+        strides: Sequence[int] = (1, 1, 2),
         hidden: int = 32,
         fusion: str = "sum",
     ) -> None:
         super().__init__()
         self.bands, self.ratio, self.classes = bands, ratio, classes
-        self.ms_trunk = Trunk(bands, widths, strides)
-        self.pan_trunk = Trunk(ratio**2, widths, strides)
+        self.ms_trunk = Trunk(bands, widths, kernels, strides)
+        self.pan_trunk = Trunk(ratio**2, widths, kernels, strides)
         self.fusion = build_fusion(fusion, widths[-1])
         if self.fusion.reach_px or self.fusion.lattice_px != 1:
             raise ValueError(f"fusion {fusion!r} looks beyond a pixel, so a patch has none like it")
@@ -133,25 +136,32 @@ class ValidUnit(ConvUnit):
 
 
 class Trunk(nn.Module):
-    """3×3 convolutions, one after the other, from a patch (B, bands, 16, 16) to a small map.
+    """Convolutions, one after the other, from a patch (B, bands, 16, 16) to a small map.
 
     ``side_px`` is the side of that map, ``stride`` how many pixels its positions are apart.
     """
 
-    def __init__(self, bands: int, widths: Sequence[int], strides: Sequence[int]) -> None:
+    def __init__(
+        self, bands: int, widths: Sequence[int], kernels: Sequence[int], strides: Sequence[int]
+    ) -> None:
         super().__init__()
-        if not widths or len(widths) != len(strides) or min(*widths, *strides) < 1:
-            raise ValueError(f"widths {list(widths)} and strides {list(strides)} make no trunk")
-        self.side_px = PATCH_PX
-        for stride in strides:
-            self.side_px = (self.side_px - 3) // stride + 1
+        lengths = {len(widths), len(kernels), len(strides)}
+        if len(lengths) > 1 or not widths or min(*widths, *kernels, *strides) < 1:
+            raise ValueError(
+                f"widths {list(widths)}, kernels {list(kernels)} and strides {list(strides)} make "
+                "no trunk"
+            )
+        self.units = nn.ModuleList()
+        self.side_px, channels = PATCH_PX, bands
+        for width, kernel, stride in zip(widths, kernels, strides, strict=True):
+            self.units.append(ValidUnit(channels, width, kernel, stride))
+            self.side_px, channels = (self.side_px - kernel) // stride + 1, width
         if self.side_px < 1:
-            raise ValueError(f"strides {list(strides)} leave nothing of {PATCH_PX} × {PATCH_PX} px")
+            raise ValueError(
+                f"kernels {list(kernels)} and strides {list(strides)} leave nothing of a patch of "
+                f"{PATCH_PX} × {PATCH_PX} px"
+            )
         self.stride = math.prod(strides)
-        channels = [bands, *widths]
-        self.units = nn.ModuleList(
-            ValidUnit(channels[i], channels[i + 1], 3, stride) for i, stride in enumerate(strides)
-        )
 
     def forward(self, x: Tensor) -> Tensor:
         """Return (B, widths[-1], side_px, side_px) for patches x (B, bands, 16, 16)."""

@@ -40,16 +40,21 @@ def network_of(bands: int, ratio: int) -> PatchAdcdNet:
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):
             nn.init.uniform_(module.weight, 0.5, 1.5)
+            module.momentum = None  # the plain mean over all batches
     nn.init.normal_(network.classify.weight)
-    network.train()  # the normalization learns from noise on plain surfaces
+    network.train()  # the normalization learns from fields like those of ``aligned_pair``
     with torch.no_grad():
-        for _ in range(20):
-            ms, pan = torch.rand(8, bands, 1, 1), torch.rand(8, 1, 1, 1)
-            ms = ms + 0.2 * torch.randn(8, bands, 16, 16)
-            logits = network(ms, pan + 0.2 * torch.randn(8, 1, 16 * ratio, 16 * ratio))
+        for _ in range(10):
+            fields = torch.rand(8, bands + 1, 4, 4).repeat_interleave(5, 2).repeat_interleave(5, 3)
+            ms, pan = fields[:, :-1], fields[:, -1:].repeat_interleave(ratio, 2)
+            pan = pan.repeat_interleave(ratio, 3)
+            logits = network(ms + 0.1 * torch.rand(ms.shape), pan + 0.1 * torch.rand(pan.shape))
     assert network.classify.bias is not None
     with torch.no_grad():
-        network.classify.bias -= logits.mean((0, 2, 3))
+        spread, mean = torch.std_mean(logits, (0, 2, 3))
+        network.classify.weight /= spread[:, None, None, None]
+        network.classify.bias -= mean
+        network.classify.bias /= spread
     return network.eval()
 
 
@@ -91,8 +96,13 @@ def aligned_pair(folder: Path, bands: int, ratio: int, shape=(21, 18)) -> tuple[
     """Write a pair on grids that fit, with a dead patch, one dead PAN pixel and dead corners."""
     rng = np.random.default_rng(8)
     height, width = shape
-    ms = rng.integers(2000, 9000, (bands, height, width)).astype(np.uint16)
-    pan = rng.integers(2000, 9000, (1, ratio * height, ratio * width)).astype(np.uint16)
+    fields = (
+        rng.integers(2000, 9000, (bands + 1, 5, 5)).repeat(5, 1).repeat(5, 2)[:, :height, :width]
+    )
+    ms = fields[:-1] + rng.integers(0, 900, (bands, height, width))
+    pan = fields[-1:].repeat(ratio, 1).repeat(ratio, 2)
+    pan = pan + rng.integers(0, 900, pan.shape)
+    ms, pan = ms.astype(np.uint16), pan.astype(np.uint16)
     ms[:, 5:9, 3:8] = 0
     ms[0, -1, -1] = 0
     pan[0, 2, -1] = 0
@@ -102,6 +112,11 @@ def aligned_pair(folder: Path, bands: int, ratio: int, shape=(21, 18)) -> tuple[
         write(folder / "ms.tif", ms, grid, nodata=0),
         write(folder / "pan.tif", pan, grid @ Affine.scale(1 / ratio), nodata=0),
     )
+
+
+def largest_share(codes: np.ndarray) -> float:
+    """Return which part of a map its most frequent class is: one class alone would prove little."""
+    return float(np.unique(codes, return_counts=True)[1].max() / codes.size)
 
 
 def literal_logits(pair: tuple[Path, Path], bands: int, ratio: int) -> np.ndarray:
@@ -146,7 +161,7 @@ def test_both_evaluations_are_the_papers_protocol(tmp_path, bands, ratio):
     codes = np.array(CLASSES.codes)[logits.argmax(axis=0)].repeat(ratio, 0).repeat(ratio, 1)
     top = np.sort(logits, axis=0)
     clear = (top[-1] - top[-2] > 1e-4).repeat(ratio, 0).repeat(ratio, 1)
-    assert len(np.unique(codes)) >= 3
+    assert largest_share(codes) < 0.9
     assert clear.mean() > 0.99
     model_path = model(tmp_path, bands, ratio)
     for evaluation, options in (("patch", {}), ("patch", {"tile_px": 7}), ("dense", {})):
@@ -159,7 +174,7 @@ def crop_liverpool(data_dir: Path, folder: Path) -> tuple[Path, Path]:
     """Cut a real pair whose grids are half a PAN pixel apart, with a strip of nodata."""
     found = []
     for name, col, row, width, height in (
-        ("ms", 200, 100, 45, 37), ("pan", 400, 200, 91, 75)
+        ("ms", 200, 100, 35, 27), ("pan", 400, 200, 71, 55)
     ):  # fmt: skip
         with rasterio.open(data_dir / "landsat8_liverpool" / f"{name}.tif") as dataset:
             window = RasterWindow(col, row, width, height)
@@ -178,7 +193,7 @@ def test_the_dense_map_is_the_patch_map(request, tmp_path, scene):
         pair = crop_liverpool(request.getfixturevalue("data_dir"), tmp_path)
     else:
         pair = tmp_path / "ms.tif", tmp_path / "pan.tif"
-        write_sample(SamplePair(*pair, tmp_path / "truth.tif"), size_ms_px=(44, 36), seed=2)
+        write_sample(SamplePair(*pair, tmp_path / "truth.tif"), size_ms_px=(33, 32), seed=2)
     model_path = model(tmp_path, 6, 2)
     patch = run(pair, model_path, tmp_path / "patch.tif", "patch")
     dense = run(pair, model_path, tmp_path / "dense.tif", "dense")
@@ -186,7 +201,7 @@ def test_the_dense_map_is_the_patch_map(request, tmp_path, scene):
     np.testing.assert_array_equal(patch[0], small[0])
     assert np.mean(patch[0] != dense[0]) < 1e-3  # ties
     np.testing.assert_allclose(patch[1].astype(int), dense[1].astype(int), atol=1)
-    assert len(np.unique(patch[0])) >= 3
+    assert largest_share(patch[0]) < 0.9
     coarse = [run(pair, model_path, tmp_path / f"{e}-ms.tif", e, grid="ms") for e in
               ("patch", "dense")]  # fmt: skip
     assert np.mean(coarse[0][0] != coarse[1][0]) < 1e-3

@@ -13,13 +13,15 @@ from panloom.models.folding import fold_batch_norm
 from panloom.models.networks import build_network
 from panloom.models.patchnet import PatchAdcdNet
 
-SMALL: dict[str, Any] = {"widths": [16, 20, 8], "strides": [1, 2, 1], "hidden": 8}
+SMALL: dict[str, Any] = {
+    "widths": [16, 20, 8], "kernels": [3, 3, 3], "strides": [1, 2, 1], "hidden": 8
+}  # fmt: skip
 SHAPES: list[dict[str, Any]] = [
     {},
     SMALL,
-    {"widths": [8, 8], "strides": [2, 2]},
-    {"widths": [8], "strides": [3]},
-    {"widths": [12, 8], "strides": [1, 1], "fusion": "gated"},
+    {"widths": [8, 8], "kernels": [3, 3], "strides": [2, 2]},
+    {"widths": [8], "kernels": [2], "strides": [3]},
+    {"widths": [12, 8], "kernels": [5, 1], "strides": [1, 1], "fusion": "gated"},
     {"fusion": "concat", "hidden": 5},
 ]
 
@@ -133,7 +135,10 @@ def test_logits_are_on_the_pan_grid(bands: int, ratio: int) -> None:
 
 
 def test_nothing_beyond_the_halo_matters() -> None:
-    for arguments, reach in (({}, (7, 7)), ({"widths": [8, 8], "strides": [1, 1]}, (7, 8))):
+    for arguments, reach in (
+        ({}, (7, 7)),
+        ({"widths": [8], "kernels": [3], "strides": [1]}, (7, 8)),
+    ):
         network = network_of(arguments=arguments).double()
         ms, pan = (x.double().requires_grad_() for x in pair(1, 4, 4, 24, 24))
         pixel = network(ms, pan)[..., 48:52, 48:52].abs().sum()
@@ -151,7 +156,7 @@ def test_features_to_train_look_around_their_pixel() -> None:
         (gradient,) = torch.autograd.grad(features[..., 12, 12].abs().sum(), source)
         rows, cols = torch.nonzero(gradient.abs().sum((0, 1)), as_tuple=True)
         for found in (rows // step, cols // step):
-            assert (int(found.min()), int(found.max())) == (8, 16)
+            assert (int(found.min()), int(found.max())) == (10, 14)
 
 
 @pytest.mark.parametrize("fusion", ["sum", "concat", "gated"])
@@ -213,17 +218,23 @@ def test_folding_changes_rounding_only() -> None:
 
 
 def test_the_published_widths_stay_below_four_million_parameters() -> None:
-    published = {"widths": [128, 256, 128], "strides": [1, 2, 1], "hidden": 64}
+    published = {**SMALL, "widths": [128, 256, 128], "hidden": 64}
     for arguments in ({}, published):
         network = network_of(arguments=arguments)
         assert sum(p.numel() for p in network.parameters()) < 4_000_000
 
 
 BAD: list[tuple[dict[str, Any], str]] = [
-    ({"widths": [8, 8]}, r"widths \[8, 8\] and strides \[1, 1, 1, 2\] make no trunk"),
-    ({"widths": [], "strides": []}, "make no trunk"),
-    ({"widths": [8], "strides": [0]}, "make no trunk"),
-    ({"widths": [8] * 3, "strides": [3, 3, 3]}, "leave nothing of 16 × 16 px"),
+    (
+        {"widths": [8, 8]},
+        r"widths \[8, 8\], kernels \[1, 3, 3\] and strides \[1, 1, 2\] make no trunk",
+    ),
+    ({"widths": [], "kernels": [], "strides": []}, "make no trunk"),
+    ({"strides": [1, 1, 0]}, "make no trunk"),
+    (
+        {"kernels": [9, 9, 1]},
+        r"kernels \[9, 9, 1\] and strides \[1, 1, 2\] leave nothing of a patch of 16 × 16 px",
+    ),
     ({"fusion": "cafm"}, "fusion 'cafm' looks beyond a pixel, so a patch has none like it"),
 ]
 
