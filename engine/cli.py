@@ -19,7 +19,14 @@ from .argument_types import not_negative, pan_shift, positive
 from .errors import Cancelled, PanloomError
 from .events import Cancelled as CancelledEvent
 from .events import Failure, Hello, Result
-from .reporting import EXIT_CANCELLED, EXIT_FAILURE, EXIT_RESULT, Reporter
+from .reporting import (
+    EXIT_CANCELLED,
+    EXIT_FAILURE,
+    EXIT_RESULT,
+    GRACE_S,
+    TRAINING_GRACE_S,
+    Reporter,
+)
 from .train_arguments import add_train
 from .version import __version__
 
@@ -29,7 +36,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parsed = vars(_parser().parse_args(arguments))
     command = parsed.pop("command")
     as_json = parsed.pop("json", False)
-    reporter = Reporter(events=parsed.pop("events", False))
+    grace_s = TRAINING_GRACE_S if command == "train" else GRACE_S
+    reporter = Reporter(events=parsed.pop("events", False), grace_s=grace_s)
     # Threads that wait for work by spinning starve the others where cores are shared.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:

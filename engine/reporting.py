@@ -1,7 +1,7 @@
 """How a run talks to whoever started it: event lines to a program, text to a person.
 
 With ``--events`` the engine owns a private copy of stdout and stdin is a leash: when it closes, the
-run is cancelled. A run that does not react within a second is ended by the watching thread.
+run is cancelled. A run that does not react in time is ended by the watching thread.
 """
 
 from __future__ import annotations
@@ -22,14 +22,17 @@ from .events import Event, Message, Progress, encode
 GRACE_S = 1.0
 """Seconds between a cancel and the end by force."""
 
+TRAINING_GRACE_S = 8.0
+"""As long for a training: a step may take seconds, and then the best model is its result."""
+
 EXIT_RESULT, EXIT_FAILURE, EXIT_USAGE, EXIT_CANCELLED = 0, 1, 2, 130
 
 
 class Reporter:
     """Sends events and raises Cancelled from ``report`` once the user asked to stop."""
 
-    def __init__(self, *, events: bool) -> None:
-        self.events = events
+    def __init__(self, *, events: bool, grace_s: float = GRACE_S) -> None:
+        self.events, self.grace_s = events, grace_s
         self._out: TextIO = _private_stdout() if events else sys.stderr
         self._cancelled = threading.Event()
         self._ended = threading.Lock()
@@ -68,7 +71,7 @@ class Reporter:
         """Ask the run to stop: the next ``report`` raises; if none comes, the process ends."""
         if not self._cancelled.is_set():
             self._cancelled.set()
-            timer = threading.Timer(GRACE_S, self._end_by_force)
+            timer = threading.Timer(self.grace_s, self._end_by_force)
             timer.daemon = True
             timer.start()
 
