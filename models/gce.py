@@ -55,7 +55,7 @@ class GroupEnhancer(nn.Module):
         weighted = at_least_float(x) * sigmoid(self.excite(hidden))
         focus = sigmoid(self.focus(weighted)).permute(0, 2, 3, 1)  # (B, h, w, groups)
         # A group's channels lie beside each other in memory, where they are added in one order.
-        grouped = weighted.permute(0, 2, 3, 1).contiguous().unflatten(3, (self.groups, -1))
+        grouped = weighted.permute(0, 2, 3, 1).contiguous().reshape(*focus.shape, -1)
         y = sigmoid(grouped * focus.unsqueeze(4))  # (B, h, w, groups, C/groups)
         level = self._mean(y.mean(dim=4).permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
         return y.masked_fill(y > level.unsqueeze(4), 1).flatten(3).permute(0, 3, 1, 2)

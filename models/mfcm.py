@@ -13,8 +13,8 @@ from .mfem import Levels
 from .msc import SparseCrossAttention
 from .windows import Windows
 
-LEVEL_WINDOWS = Windows(4, 4)
-"""Blocks of 4 × 4 pixels that look at 12 × 12, both on the grid of the deep levels."""
+LEVEL_WINDOWS = Windows(4, 2)
+"""Blocks of 4 × 4 pixels of the deep grid that look at 8 × 8: 16 MS pixels, the papers' patch."""
 
 
 class LevelAttention(nn.Module):
