@@ -170,6 +170,36 @@ def compare_patches(network: Any) -> None:
             assert all(torch.equal(one, same[0, :, edge, edge]) for one in part)
 
 
+def test_nothing_beyond_the_halo_matters() -> None:
+    network = network_of(**SMALL)
+    settle(network, *pair(2, 4, 2, 32, 32))
+    change_what_is_far(network)
+
+
+def change_what_is_far(network: Any) -> None:
+    """Assert that change beyond the halo changes nothing, and change just within it something."""
+    halo, ratio, slack = network.halo_px, network.ratio, 2
+    size = 2 * halo + network.lattice_px
+    ms, pan = pair(1, network.bands, ratio, size, size)
+    felt = []
+    with torch.inference_mode():
+        before = network(ms, pan)
+        for at in range(halo, halo + network.lattice_px):  # every place in a block
+            fine = slice(ratio * at, ratio * (at + 1))
+            for reach in (halo, halo - slack):
+                near = [max(at - reach, 0), at + reach + 1]
+                other_ms, other_pan = 1 - ms, 1 - pan
+                here = slice(*near)
+                other_ms[..., here, here] = ms[..., here, here]
+                here = slice(ratio * near[0], ratio * near[1])
+                other_pan[..., here, here] = pan[..., here, here]
+                after = network(other_ms, other_pan)
+                same = torch.equal(after[..., fine, fine], before[..., fine, fine])
+                assert same or reach < halo
+                felt += [] if reach == halo else [not same]
+    assert any(felt)
+
+
 def test_attention_off_the_lattice_sees_another_neighborhood() -> None:
     """So the lattice is needed: the test above can fail."""
     network = network_of(**SMALL)

@@ -25,7 +25,7 @@ from .literal_units import (
     unsettle,
 )
 from .test_atrous import atrous_block, atrous_pyramid, atrous_residual
-from .test_danet import compare_patches, pair
+from .test_danet import change_what_is_far, compare_patches, pair
 from .test_msaf import published
 
 SMALL: dict[str, Any] = {"width": 16, "rates": (1, 2), "pyramid_rates": (1, 2)}
@@ -117,6 +117,12 @@ def test_a_pixel_has_the_same_bits_in_every_patch(bands: int, ratio: int) -> Non
     settle(network, *pair(2, bands, ratio, 32, 32))
     fold_batch_norm(network)
     compare_patches(network.to(memory_format=torch.channels_last))
+
+
+def test_nothing_beyond_the_halo_matters() -> None:
+    network = network_of(**SMALL)
+    settle(network, *pair(2, 4, 2, 32, 32))
+    change_what_is_far(network)
 
 
 @pytest.mark.parametrize("local", [True, False])
