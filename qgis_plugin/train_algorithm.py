@@ -175,7 +175,7 @@ def _values(summary: dict[str, Any]) -> dict[str, Any]:
 
 
 def _fault_of_samples(parameters: dict[str, Any]) -> str:
-    """Return a sentence where the samples are none, too many or without their class field."""
+    """Return a sentence unless the samples come from one place."""
     given = [name for name in SAMPLE_SOURCES if parameters.get(name)]
     if len(given) != 1:
         found = "More than one kind of samples is given" if given else "No samples are given"
@@ -183,8 +183,6 @@ def _fault_of_samples(parameters: dict[str, Any]) -> str:
             f"{found}, and one is needed. Choose a layer of points or polygons in “Samples”, a "
             "raster in “Label raster” or a file in “Label array”, and leave the others empty."
         )
-    if given == ["SAMPLES"] and not parameters.get("CLASS_FIELD"):
-        return "The samples need a field with their class. Choose it in “Class field”."
     return ""
 
 

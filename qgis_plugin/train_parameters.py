@@ -49,7 +49,8 @@ def _samples() -> list[QgsProcessingParameterDefinition]:
             QgsProcessingParameterField(
                 "CLASS_FIELD", "Class field", parentLayerParameterName="SAMPLES", optional=True
             ),
-            "The field of the samples with the class, as name or as code 1 … 254.",
+            "The field of the samples with the class, as name or as code 1 … 254. Left empty it is "
+            "class_code, as in Panloom's own polygons.",
         ),
         with_help(
             QgsProcessingParameterRasterLayer("SAMPLES_RASTER", "Label raster", optional=True),
@@ -64,7 +65,7 @@ def _samples() -> list[QgsProcessingParameterDefinition]:
                 fileFilter="Label arrays (*.npy *.mat)",
             ),
             "Instead of samples: a .npy or .mat file with an array of class codes, 0 where the "
-            "class is not known, one for each pixel of the MS or of the PAN.",
+            "class is not known, one for each pixel of the MS.",
             advanced=True,
         ),
     ]

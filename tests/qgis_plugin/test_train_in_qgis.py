@@ -310,10 +310,6 @@ def said(answer: dict[str, object]) -> str:
             "or polygons in “Samples”, a raster in “Label raster” or a file in “Label array”, and "
             "leave the others empty.",
         ),
-        (
-            ("SAMPLES",),
-            "The samples need a field with their class. Choose it in “Class field”.",
-        ),
     ],
 )
 def test_exactly_one_kind_of_samples_is_needed(

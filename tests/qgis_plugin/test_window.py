@@ -150,7 +150,6 @@ def test_a_cancelled_training_keeps_its_best_model(window, sample_pair, tmp_path
     )
     assert report["running_before"] is True, "the engine ended before it could be cancelled"
     assert report["successful"] is False
-    assert report["cancel_s"] < 5.0, "the worst that users.md allows"
     assert report["left"] == []
     assert "Epoch 1 of " in report["log"]
     assert f"Cancelled: the best model so far is in {target}" in report["log"]
