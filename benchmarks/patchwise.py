@@ -105,10 +105,11 @@ def _same_network(rounds: int, folder: Path) -> Iterator[str]:
     yield "`adcdnet_patch` in its default form, whose stride comes last, and with the published MS"
     yield "trunk, whose stride stands in the middle. The default form was chosen among several that"
     yield "were timed, with this ratio in view: it is the gain of this network, not of any network."
-    yield "A patch has 256 pixels, so a ratio of multiplications cannot be higher, and a stride lowers"
-    yield "it: the dense form computes what follows at every pixel, the strided form at fewer. Tiles of"
-    yield f"{usual} px, which the engine takes by itself, compute more halo for each pixel. The engine's run"
-    yield "also reads, scales, and gives every PAN pixel a class and a confidence."
+    yield "A patch has 256 pixels, so a ratio of multiplications cannot be higher, and a stride"
+    yield "lowers it: the dense form computes what follows at every pixel, the strided form at"
+    yield f"fewer. Tiles of {usual} px, which the engine takes by itself, compute more halo for each"
+    yield "pixel. The engine's run also reads, scales, and gives every PAN pixel a class and a"
+    yield "confidence."
 
 
 def _published(rounds: int) -> Iterator[str]:
