@@ -107,7 +107,7 @@ def _same_network(rounds: int, folder: Path) -> Iterator[str]:
     yield "were timed, with this ratio in view: it is the gain of this network, not of any network."
     yield "A patch has 256 pixels, so a ratio of multiplications cannot be higher, and a stride"
     yield "lowers it: the dense form computes what follows at every pixel, the strided form at"
-    yield f"fewer. Tiles of {usual} px, which the engine takes by itself, compute more halo for each"
+    yield f"fewer. Tiles of {usual} px, the engine's own choice, compute more halo for each"
     yield "pixel. The engine's run also reads, scales, and gives every PAN pixel a class and a"
     yield "confidence."
 
