@@ -16,6 +16,7 @@ import pytest
 import rasterio
 import shapely
 
+from panloom.engine.recipes.train import TrainOptions
 from panloom.engine.sample.pair import sample_paths, write_sample
 from panloom.models.file import verify_weights
 from panloom.models.fusion import FUSIONS
@@ -108,6 +109,13 @@ def test_the_networks_offered_are_those_that_there_are(qgis):
     assert offered["FUSION"] == sorted(FUSIONS)
     assert offered["VALIDATION"] == ["blocks", "random", "none"]
     assert "landsat-5class" in offered["BASE"]
+
+
+def test_the_defaults_are_those_of_the_command_line(qgis):
+    defaults = qgis.inside("describe")["answer"]["train"]["defaults"]
+    assert defaults["STAGE1"] is (TrainOptions.stage1 == "on")
+    for name in ("VALIDATION", "SEED", "DEVICE", "NETWORK", "FUSION", "BASE", "EPOCHS", "MINUTES"):
+        assert defaults[name] == getattr(TrainOptions, name.lower())
 
 
 def test_what_is_left_empty_is_left_to_the_engine(qgis, fake, sample_pair, truth, tmp_path):
