@@ -135,11 +135,11 @@ class _Run:
             self.optimizer.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
         except torch.OutOfMemoryError as error:
-            raise _too_little_memory(self.device, self.options.batch_size) from error
+            raise too_little_memory(self.device, self.options.batch_size) from error
         nn.utils.clip_grad_norm_(self.network.parameters(), 2.0)
         self.optimizer.step()
         self._average(step)
-        return _finite(float(loss.detach()), step)
+        return finite_loss(float(loss.detach()), step)
 
     def finished(self) -> FusionNetwork:
         """Return a copy of the running mean of the weights, ready to predict."""
@@ -187,7 +187,8 @@ def _settle(network: nn.Module) -> None:
             module.eval()
 
 
-def _finite(loss: float, step: int) -> float:
+def finite_loss(loss: float, step: int) -> float:
+    """Return ``loss``; raises PanloomError where it is no number any more at ``step``, from 0."""
     if loss - loss != 0.0:
         raise PanloomError(
             f"The training diverged: at step {step + 1} the loss was {loss}.",
@@ -197,7 +198,8 @@ def _finite(loss: float, step: int) -> float:
     return loss
 
 
-def _too_little_memory(device: torch.device, crops: int) -> DeviceError:
+def too_little_memory(device: torch.device, crops: int) -> DeviceError:
+    """Return what to say where a step of ``crops`` crops does not fit the device's memory."""
     return DeviceError(
         f"A training step of {crops} crops does not fit the memory of {device}.",
         "out-of-memory",
