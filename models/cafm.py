@@ -73,9 +73,22 @@ class CrossAttentionGates(nn.Module):
         )
         self.look = StencilConv2d(2, 1)
         self.weigh = StencilConv2d(1, 1)
+        self.reset_gates()
         around = gate_px if gate != "sigmoid" else 0
         self.reach_px = reach_of(windows) + 2 + around
         self.lattice_px = lattice_of(windows)
+
+    @torch.no_grad()
+    def reset_gates(self) -> None:
+        """Let the one rectified map start above zero; call it after initialization of the network.
+
+        At random it is negative nearly everywhere in some networks. The gates are then constant,
+        and no gradient ever reaches what is before them. The maximum over channels is nearly
+        always positive, so weights that are not negative, and no bias, keep the map alive.
+        """
+        self.look.weight.abs_()
+        if self.look.bias is not None:
+            nn.init.zeros_(self.look.bias)
 
     def forward(self, first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
         """Return both maps gated, (B, C, h, w) each; raises ValueError for unequal shapes."""

@@ -14,13 +14,17 @@ import math
 import torch
 from torch import Tensor, nn
 
-from .cafm import CafmFusion, CrossAttentionGates
+from .branches import MsBranch, PanBranch
+from .cafm import CafmFusion
 from .contract import FusionNetwork
 from .decoder import Decoder
-from .exact import StencilConv2d
 from .multihop_graph import MultiHopBranch
 from .multiscale_pyramid import MultiScalePyramid
-from .units import ConvUnit, InvertedResidual, hard_swish
+from .units import ConvUnit, InvertedResidual
+
+KERNELS = (3, 5)
+"""Sides of the kernels of an encoder's two units."""
+TRUNK_PX = sum(kernel // 2 for kernel in KERNELS)
 
 
 class CafmNet(FusionNetwork):
@@ -50,15 +54,14 @@ class CafmNet(FusionNetwork):
     ) -> None:
         super().__init__()
         self.bands, self.ratio, self.classes = bands, ratio, classes
-        self.ms_encoder = MsEncoder(bands, width)
-        self.pan_encoder = PanEncoder(ratio, width, detail_width)
+        self.ms_encoder = MsBranch(bands, width, _trunk(width), TRUNK_PX)
+        self.pan_encoder = PanBranch(ratio, width, detail_width, _trunk(width), TRUNK_PX)
         self.meet = ConvUnit(2 * width, width)
         self.pyramid = MultiScalePyramid(width, deep_width=deep_width, grids=grids)
         self.graph = MultiHopBranch(
             width, node_width=node_width, block_px=block_px, radius=radius, hops=hops
         )
         self.fusion = CafmFusion(width)
-        wake_gates(self.fusion.gates)
         self.decoder = Decoder(width, detail_width, ratio, classes)
         self.lattice_px = math.lcm(
             self.pyramid.lattice_px, self.graph.lattice_px, self.fusion.lattice_px
@@ -87,47 +90,5 @@ class CafmNet(FusionNetwork):
         return encoder + branch + self.fusion.reach_px + self.decoder.reach_px
 
 
-def wake_gates(gates: CrossAttentionGates) -> None:
-    """Let CAFM start where its one rectified map is above zero; call it after initialization.
-
-    At random the map is negative nearly everywhere in some networks. The gates
-    are then constant, and no gradient ever reaches what is before them. The maximum over channels
-    is nearly always positive, so weights that are not negative, and no bias, keep the map alive.
-    """
-    with torch.no_grad():
-        gates.look.weight.abs_()
-    if gates.look.bias is not None:
-        nn.init.zeros_(gates.look.bias)
-
-
-class MsEncoder(nn.Module):
-    """MS (B, bands, h, w) to features (B, width, h, w)."""
-
-    def __init__(self, bands: int, width: int) -> None:
-        super().__init__()
-        self.stem = ConvUnit(bands, width)
-        self.near = InvertedResidual(width, width, kernel=3)
-        self.far = InvertedResidual(width, width, kernel=5)
-        self.reach_px = self.near.reach_px + self.far.reach_px
-
-    def forward(self, ms: Tensor) -> Tensor:
-        """Return (B, width, h, w) for ms (B, bands, h, w)."""
-        y: Tensor = self.far(self.near(self.stem(ms)))
-        return y
-
-
-class PanEncoder(nn.Module):
-    """PAN (B, 1, r·h, r·w) to detail on the PAN grid and features (B, width, h, w)."""
-
-    def __init__(self, ratio: int, width: int, detail_width: int) -> None:
-        super().__init__()
-        self.edges = StencilConv2d(1, detail_width)
-        self.down = ConvUnit(detail_width, width, ratio, stride=ratio)
-        self.near = InvertedResidual(width, width, kernel=3)
-        self.far = InvertedResidual(width, width, kernel=5)
-        self.reach_px = 1 + self.near.reach_px + self.far.reach_px
-
-    def forward(self, pan: Tensor) -> tuple[Tensor, Tensor]:
-        """Return detail (B, detail_width, r·h, r·w) and features (B, width, h, w)."""
-        detail = hard_swish(self.edges(pan))
-        return detail, self.far(self.near(self.down(detail)))
+def _trunk(width: int) -> nn.Module:
+    return nn.Sequential(*(InvertedResidual(width, width, kernel=k) for k in KERNELS))

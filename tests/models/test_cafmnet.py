@@ -58,8 +58,8 @@ def literal(ms: Array, pan: Array, network: CafmNet) -> Array:
     """Return logits (classes, r·h, r·w) for ms (bands, h, w) and pan (1, r·h, r·w)."""
     of_ms, of_pan, decoder = network.ms_encoder, network.pan_encoder, network.decoder
     detail = hard_swish(correlate(pan, of_pan.edges))
-    from_pan = encoded(detail, of_pan.down, of_pan.near, of_pan.far)
-    from_ms = encoded(ms, of_ms.stem, of_ms.near, of_ms.far)
+    from_pan = encoded(detail, of_pan.down, *of_pan.trunk)
+    from_ms = encoded(ms, of_ms.stem, *of_ms.trunk)
     both = conv_unit(np.concatenate([from_ms, from_pan]), network.meet)
     gated = published(
         pyramid(both, network.pyramid), multi_hop_branch(both, network.graph), network.fusion.gates
