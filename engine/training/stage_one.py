@@ -86,7 +86,7 @@ def train_stage_one(
         raise ValueError(f"{type(network).__name__} has no encoders, so no stage I")
     began, checks = time.monotonic(), list[Check]()
     guard = CollapseGuard(options.limits)
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(devices=[]):  # all that is drawn is drawn on the CPU
         torch.manual_seed(options.seed)
         run = _Run(network.train(), source, options, device)
         for step in range(options.steps):
