@@ -15,13 +15,20 @@ from .scenes import UNLABELLED
 AUXILIARY_SHARE = 0.8
 """Weight of the mean loss of the auxiliary heads beside that of the map."""
 
+AUXILIARY_PIXELS = 1024
+"""Most labelled MS pixels of a batch that auxiliary heads look at.
+
+Heads that read a sequence for every pixel would otherwise take most of a step's time.
+"""
+
 
 def training_loss(network: FusionNetwork, batch: Batch, smoothing: float = 0.0) -> Tensor:
     """Return the map's balanced loss + 0.8 · the mean balanced loss of the auxiliary heads.
 
-    The network runs in mixed precision (bfloat16), the losses in single.
+    The network runs in mixed precision (bfloat16), the losses in single. Auxiliary heads look at
+    every k-th labelled pixel, so that these are at most ``AUXILIARY_PIXELS``.
     """
-    where = batch.labels != UNLABELLED  # (B, h, w)
+    where = _thinned(batch.labels != UNLABELLED, AUXILIARY_PIXELS)  # (B, h, w)
     with torch.autocast(batch.ms.device.type, torch.bfloat16):
         logits, auxiliary = network.train_logits(batch.ms, batch.pan, where)  # (B, K, r·h, r·w)
     loss = balanced_loss(logits.float(), batch.labels, smoothing)
@@ -40,6 +47,14 @@ def balanced_loss(logits: Tensor, labels: Tensor, smoothing: float = 0.0) -> Ten
     return F.cross_entropy(
         logits, fine, weights, ignore_index=UNLABELLED, label_smoothing=smoothing
     )
+
+
+def _thinned(where: Tensor, most: int) -> Tensor:
+    """Return ``where`` with every k-th of its True pixels, at most ``most``, row by row."""
+    found = torch.nonzero(where.flatten())[:, 0]
+    kept = torch.zeros_like(where).flatten()
+    kept[found[:: max(1, -(-len(found) // most))]] = True
+    return kept.reshape(where.shape)
 
 
 def _mean_loss(heads: Sequence[Tensor], labels: Tensor, smoothing: float) -> Tensor | float:

@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from panloom.engine.training import losses
 from panloom.engine.training.crops import Batch
 from panloom.engine.training.losses import balanced_loss, training_loss
 from panloom.models.contract import FusionNetwork
@@ -64,4 +65,18 @@ def test_auxiliary_heads_count_four_fifths_of_their_mean() -> None:
     found = training_loss(Fixed(torch.from_numpy(logits).float(), tensors), batch)
     parts = [cross_entropy(map_rows(h, labels), 4) for h in heads]
     wanted = cross_entropy(map_rows(logits, labels), 4) + 0.8 * sum(parts) / 2
+    assert found.item() == pytest.approx(wanted, rel=1e-5)
+
+
+def test_auxiliary_heads_look_at_every_kth_labelled_pixel(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(losses, "AUXILIARY_PIXELS", 4)
+    rng = np.random.default_rng(2)
+    logits, head = rng.normal(size=(2, 2, 6, 6)), rng.normal(size=(2, 2, 3, 3))
+    labels = np.array([[[0, 1, -1], [1, 0, -1], [0, 0, 1]], [[-1, 1, 1], [-1, -1, -1], [0, 1, -1]]])
+    batch = Batch(torch.zeros(2, 1, 3, 3), torch.zeros(2, 1, 6, 6), torch.from_numpy(labels))
+    network = Fixed(torch.from_numpy(logits).float(), [torch.from_numpy(head).float()])
+    found = training_loss(network, batch)
+    kept = map_rows(head, labels)[::3]  # of 11 labelled pixels, 4 at most
+    assert len(kept) == 4
+    wanted = cross_entropy(map_rows(logits, labels), 2) + 0.8 * cross_entropy(kept, 2)
     assert found.item() == pytest.approx(wanted, rel=1e-5)
