@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -34,6 +36,22 @@ class Device:
             return 1
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
         return min(_MOST_WORKERS, cores or 1)
+
+
+@contextmanager
+def one_thread(device: Device) -> Iterator[None]:
+    """Let every operation on a CPU run in the one thread that calls it.
+
+    Operations on small patches are slower in several threads, and many times so where the cores
+    have other work; and results then do not depend on how many cores there are.
+    """
+    threads = torch.get_num_threads()
+    if device.is_cpu:
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def choose_device(name: str) -> Device:

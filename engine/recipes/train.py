@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 
-from ...models.bundle import ModelBundle, load_bundle
+from ...models.bundle import load_bundle
 from ...models.file import find_model
-from ..device import Device, choose_device
+from ..device import Device, choose_device, one_thread
 from ..events import Message, Progress, Result
 from ..outputs import Outputs
 from ..progress import Report, section
@@ -20,17 +20,19 @@ from ..training.checkpoint import Checkpoint
 from ..training.crops import CropOptions, CropSource
 from ..training.fit import Fit, Outcome
 from ..training.loop import TrainingOptions
-from ..training.plan import ModelPlan, NetworkChoice, choose_network
+from ..training.plan import ModelPlan, choose_network, new_plan, plan_from_base
+from ..training.pretraining import pretrain
 from ..training.scene_list import SceneSource, read_scene_list
 from ..training.scenes import LabelledScene
-from ..training.sensor import choose_radiometry, gsd_range, read_sensor, require_pairs_fit
+from ..training.sensor import require_pairs_fit
+from ..training.stage_one import StageOneOptions
 from ..training.trained_card import TrainingFacts, class_pixels, input_statistics, model_name
 from ..training.training_set import TrainingSet, load_training_set
 
-EPOCHS, EPOCHS_FROM_BASE = 24, 12
+EPOCHS, EPOCHS_FROM_BASE = 20, 10
 """Most epochs of a training without a time limit, and of one that starts from a base model."""
 
-EPOCH_STEPS, BATCH_SIZE, CROP_PX = 50, 8, 40
+EPOCH_STEPS, STAGE_ONE_STEPS, BATCH_SIZE, CROP_PX = 50, 200, 8, 40
 RATE, RATE_FROM_BASE = 4e-3, 1e-3
 
 
@@ -84,15 +86,15 @@ def run(options: TrainOptions, report: Report) -> Result:
         device = choose_device(options.device)
         task = _prepare(options, sources, report)
         report(Message(device.reason))
-        torch.manual_seed(options.seed)
-        network = task.plan.build()
-        facts = _facts(options, sources, task, device)
-        fit = Fit(task.plan, facts, task.validation, device, checkpoint)
-        source = CropSource(
-            task.training, task.plan.radiometry, len(task.plan.classes), facts.crops, options.seed
-        )
-        settings = _settings(options, task.plan)
-        outcome = fit.run(network, source, settings, section(report, 0.05, 0.98))
+        with one_thread(device):
+            outcome = _train(
+                options,
+                task,
+                _facts(options, sources, task, device),
+                device,
+                checkpoint,
+                section(report, 0.05, 0.98),
+            )
     if not outcome.cancelled:
         report(Progress(1.0))
     return Result(
@@ -156,25 +158,11 @@ def _prepare(options: TrainOptions, sources: list[SceneSource], report: Report) 
     )
     for note in known.notes:
         report(Message(note))
-    plan = _new_plan(known, sources[0], choice) if base is None else _base_plan(known, choice, base)
+    if base is None:
+        plan = new_plan(choice, known, sources[0])
+    else:
+        plan = plan_from_base(choice, known, base)
     return _Task(plan, known.scenes, *_split(options, known, report))
-
-
-def _new_plan(known: TrainingSet, first: SceneSource, choice: NetworkChoice) -> ModelPlan:
-    sensor = read_sensor(first, known.band_names)
-    radiometry = choose_radiometry(sensor, known.scenes)
-    gsd_range_m = gsd_range(known.gsd_m)
-    return ModelPlan(choice, sensor.bands, known.ratio, gsd_range_m, radiometry, known.scheme)
-
-
-def _base_plan(known: TrainingSet, choice: NetworkChoice, base: ModelBundle) -> ModelPlan:
-    card = base.card
-    low, high = card.gsd_range_m
-    if known.gsd_m is not None:
-        low, high = min(low, known.gsd_m), max(high, known.gsd_m)
-    return ModelPlan(
-        choice, card.bands, card.ratio, (low, high), card.radiometry, known.scheme, base
-    )
 
 
 def _facts(
@@ -191,6 +179,33 @@ def _facts(
         pixels=class_pixels(task.scenes, plan.classes),
         statistics=input_statistics(task.scenes, plan.radiometry),
     )
+
+
+def _train(
+    options: TrainOptions,
+    task: _Task,
+    facts: TrainingFacts,
+    device: Device,
+    checkpoint: Checkpoint,
+    report: Report,
+) -> Outcome:
+    """Train by both stages, or by stage II alone, and keep the best in the checkpoint."""
+    plan, settings, start = task.plan, _settings(options, task.plan), 0.0
+    torch.manual_seed(options.seed)
+    network = plan.build()
+    if options.stage1 == "on":
+        stage_one, seconds = pretrain(
+            network, plan, task.scenes, facts.crops,
+            StageOneOptions(STAGE_ONE_STEPS, BATCH_SIZE, seed=options.seed),
+            settings.seconds, device.torch, section(report, 0.0, 0.2),
+        )  # fmt: skip
+        facts, settings = replace(facts, stage_one=stage_one), replace(settings, seconds=seconds)
+        start = 0.2
+    source = CropSource(
+        task.training, plan.radiometry, len(plan.classes), facts.crops, options.seed
+    )
+    fit = Fit(plan, facts, task.validation, device, checkpoint)
+    return fit.run(network, source, settings, section(report, start, 1.0))
 
 
 def _split(

@@ -125,7 +125,9 @@ class Fit:
     ) -> Evaluation | None:
         if validation is None:
             return None
-        return validation.evaluate(network, self.device.torch, lambda share: watch.alive())
+        return validation.evaluate(
+            network, self.device.torch, lambda share: watch.alive(), workers=self.device.workers
+        )
 
 
 class _Watch:

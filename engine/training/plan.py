@@ -15,8 +15,12 @@ from ...models.contract import FusionNetwork
 from ...models.fusion import FUSIONS
 from ...models.networks import NETWORKS, build_network
 from ..errors import InputError
+from .scene_list import SceneSource
+from .sensor import choose_radiometry, gsd_range, read_sensor
+from .training_set import TrainingSet
 
 DEFAULT_NETWORK = "adcdnet"
+_PRIOR = "prior"
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,8 @@ class ModelPlan:
         network = self._build(len(self.classes))
         if self.base is not None:
             _take_over(network, self.base.network, self._class_weights())
+            if self.choice.arguments.get(_PRIOR):  # its stage I is behind it
+                network.end_stage_one()
         return network
 
     def _build(self, classes: int) -> FusionNetwork:
@@ -92,10 +98,29 @@ def choose_network(
         arguments["fusion"] = _require_fusion(fusion, name)
     if not stage_one:
         return NetworkChoice(name, arguments, {})
-    if _has_argument(name, "prior"):
-        arguments["prior"] = True
+    if _has_argument(name, _PRIOR):
+        arguments[_PRIOR] = True
     extra = getattr(NETWORKS[name], "training_arguments", {})
     return NetworkChoice(name, arguments, dict(extra))
+
+
+def new_plan(choice: NetworkChoice, known: TrainingSet, first: SceneSource) -> ModelPlan:
+    """Return the plan of a model from scratch for what is known of the scenes."""
+    sensor = read_sensor(first, known.band_names)
+    radiometry = choose_radiometry(sensor, known.scenes)
+    gsd_range_m = gsd_range(known.gsd_m)
+    return ModelPlan(choice, sensor.bands, known.ratio, gsd_range_m, radiometry, known.scheme)
+
+
+def plan_from_base(choice: NetworkChoice, known: TrainingSet, base: ModelBundle) -> ModelPlan:
+    """Return the plan of a model that starts from ``base``: its bands, ratio and radiometry."""
+    card = base.card
+    low, high = card.gsd_range_m
+    if known.gsd_m is not None:
+        low, high = min(low, known.gsd_m), max(high, known.gsd_m)
+    return ModelPlan(
+        choice, card.bands, card.ratio, (low, high), card.radiometry, known.scheme, base
+    )
 
 
 def _has_argument(network: str, argument: str) -> bool:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -97,14 +98,19 @@ class Validation:
         network: FusionNetwork,
         device: torch.device,
         tick: Callable[[float], None] = lambda share: None,
+        *,
+        workers: int = 1,
     ) -> Evaluation:
-        """Return how ``network`` (eval mode, on ``device``) does; ``tick`` hears of every tile."""
+        """Return how ``network`` (eval mode, on ``device``) does; ``tick`` hears of every tile.
+
+        ``workers`` tiles are mapped at once, which changes nothing but the time.
+        """
         size = len(self.classes)
         counts = np.zeros((size, size), np.int64)
         scores, targets = [torch.zeros(0, size)], [torch.zeros(0, dtype=torch.int64)]
         chosen = self._tiles(network)
-        for done, (number, tile) in enumerate(chosen, 1):
-            logits, labels = self._map(network, device, number, tile)  # (n, K), (n,)
+        maps = _side_by_side(partial(self._map, network, device), chosen, workers)
+        for done, (logits, labels) in enumerate(maps, 1):  # (n, K), (n,)
             pairs = labels * size + logits.argmax(dim=1)
             counts += torch.bincount(pairs, minlength=size**2).reshape(size, size).numpy()
             step = max(1, len(labels) * len(chosen) // _CALIBRATION_PIXELS)
@@ -129,9 +135,10 @@ class Validation:
         return _in_turn([found[i] for i in order], len(self.classes), self._max_tiles)
 
     def _map(
-        self, network: FusionNetwork, device: torch.device, number: int, tile: Tile
+        self, network: FusionNetwork, device: torch.device, chosen: tuple[int, Tile]
     ) -> tuple[Tensor, Tensor]:
-        """Return logits (n, K) and labels (n,) of the labelled PAN pixels of a tile."""
+        """Return logits (n, K) and labels (n,) of the labelled PAN pixels of a scene's tile."""
+        number, tile = chosen
         scene = self.scenes[number]
         ms, pan = _patch(scene, tile.read, self._radiometries[number])
         with torch.inference_mode():
@@ -143,6 +150,22 @@ class Validation:
         inner = logits[:, top : top + labels.shape[0], left : left + labels.shape[1]]
         known = torch.from_numpy(labels != UNLABELLED)
         return inner[:, known].T.contiguous(), torch.from_numpy(labels)[known]
+
+
+def _side_by_side(
+    work: Callable[[tuple[int, Tile]], tuple[Tensor, Tensor]],
+    tiles: list[tuple[int, Tile]],
+    workers: int,
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield the result for each tile in order, ``workers`` computed at once by one thread each."""
+    if workers == 1:
+        yield from map(work, tiles)
+        return
+    with ThreadPoolExecutor(workers, initializer=partial(torch.set_num_threads, 1)) as pool:
+        try:
+            yield from pool.map(work, tiles)
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
 def _in_turn(

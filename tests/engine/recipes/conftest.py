@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 
 from panloom.engine.recipes import train
 from panloom.engine.sample.pair import SamplePair
@@ -25,8 +27,13 @@ def polygons(pair: SamplePair) -> Path:
 
 
 @pytest.fixture
-def short_epochs(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Make an epoch two small steps."""
+def short_epochs(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Make an epoch two small steps, of one thread: more of them only wait for each other."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
     monkeypatch.setattr(train, "EPOCH_STEPS", 2)
+    monkeypatch.setattr(train, "STAGE_ONE_STEPS", 3)
     monkeypatch.setattr(train, "BATCH_SIZE", 2)
     monkeypatch.setattr(train, "CROP_PX", 24)
+    yield
+    torch.set_num_threads(threads)

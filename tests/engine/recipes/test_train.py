@@ -141,6 +141,43 @@ def test_minutes_end_the_training(pair: SamplePair, polygons: Path, tmp_path: Pa
     assert read_card(model).training["steps"] == result.summary["steps"] >= 1
 
 
+def test_stage_one_learns_first_and_only_its_prior_stays(
+    pair: SamplePair, polygons: Path, tmp_path: Path
+) -> None:
+    model, events = tmp_path / "m.safetensors", list[Event]()
+    train.run(options(pair, polygons, model, stage1="on", fusion="sum"), events.append)
+    bundle = load_bundle(model)
+    assert bundle.card.arguments == {"fusion": "sum", "prior": True}
+    assert bundle.card.training["stage_one"]["steps"] == 3
+    names = list(bundle.network.state_dict())
+    assert any(n.startswith("prior.") for n in names)
+    assert not any("depth_heads" in n for n in names)
+    assert [t for t in texts(events) if t.startswith("Stage I: 3 steps on unlabelled pixels")]
+    progress = [e.fraction for e in events if isinstance(e, Progress)]
+    assert progress == sorted(progress)
+
+
+def test_stage_one_leaves_time_for_the_labels(
+    pair: SamplePair, polygons: Path, tmp_path: Path
+) -> None:
+    model = tmp_path / "m.safetensors"
+    given = options(pair, polygons, model, stage1="on", epochs=None, minutes=0.01)
+    result = train.run(given, silent)
+    assert result.summary["ended"] == "time limit"
+    assert read_card(model).training["stage_one"]["steps"] >= 1
+
+
+def test_a_trained_base_needs_no_stage_one(
+    pair: SamplePair, polygons: Path, tmp_path: Path
+) -> None:
+    model, events = tmp_path / "m.safetensors", list[Event]()
+    given = options(pair, polygons, model, stage1="on", base="landsat-5class", epochs=1)
+    train.run(given, events.append)
+    said = "Stage I is left out: the base model's branches have learned already."
+    assert said in texts(events)
+    assert read_card(model).arguments == read_card(find_model("landsat-5class")).arguments
+
+
 def test_several_scenes_come_from_a_list(pair: SamplePair, polygons: Path, tmp_path: Path) -> None:
     other = make_pair(tmp_path / "other", seed=8)
     squares = make_polygons(other)

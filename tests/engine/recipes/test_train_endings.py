@@ -56,8 +56,10 @@ def test_a_cancel_before_there_is_a_model_leaves_nothing(
 
 CHILD = """
 import sys
+import torch
 from panloom.engine import cli
 from panloom.engine.recipes import train
+torch.set_num_threads(1)
 train.EPOCH_STEPS = train.BATCH_SIZE = 2
 sys.exit(cli.main(sys.argv[1:]))
 """

@@ -58,6 +58,24 @@ def test_the_matrix_counts_every_labelled_pan_pixel_once() -> None:
     assert found.metrics()["oa"] == round(float((labels == predicted).mean()), 4)
 
 
+def test_tiles_side_by_side_give_the_same() -> None:
+    scenes = [make_scene(str(n), "a", n, (0, 1, 2)) for n in range(5)]
+    validation = Validation(scenes, SPEC, CLASSES, max_tiles=99, seed=0)
+    first, second = (validation.evaluate(Brightness(), CPU, workers=n) for n in (1, 3))
+    assert torch.equal(first.logits, second.logits)
+    assert first.matrix.counts.tolist() == second.matrix.counts.tolist()
+
+
+def test_a_cancel_ends_a_validation_of_many_tiles() -> None:
+    def cancel(share: float) -> None:
+        raise InterruptedError
+
+    scenes = [make_scene(str(n), "a", n, (0, 1, 2)) for n in range(5)]
+    validation = Validation(scenes, SPEC, CLASSES, max_tiles=99, seed=0)
+    with pytest.raises(InterruptedError):
+        validation.evaluate(Brightness(), CPU, cancel, workers=2)
+
+
 def test_few_tiles_show_every_class_in_turn_and_are_always_the_same() -> None:
     scene = make_scene("a", "a", 0, (0, 1))
     large = LabelledScene(
