@@ -47,7 +47,7 @@ BASE_STEPS, STEPS = 500, 200
 SCENES = ("liverpool-rectangles", "33", "04", "liverpool")
 NETWORKS = {
     "adcdnet, from scratch": NetworkMethod(steps=STEPS),
-    "adcdnet, stage I": NetworkMethod(steps=STEPS, stage_one_steps=100),
+    "adcdnet, stage I": NetworkMethod(arguments={"prior": True}, stage_one_steps=100, steps=STEPS),
     "adcdnet, fine-tuned": NetworkMethod(steps=STEPS),
 }
 BASELINES = {n: BaselineMethod(n, "dark-object") for n in ("forest", "boosting", "svm")}

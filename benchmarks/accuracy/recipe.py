@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-import torch
 from methods import NetworkMethod
+from torch import Tensor
 
 from panloom.engine.training.crops import CropOptions, CropSource
 from panloom.engine.training.loop import Clock, TrainingOptions, train
 from panloom.engine.training.scenes import LabelledScene
+from panloom.engine.training.stage_one import StageOneOptions, train_stage_one
+from panloom.engine.training.unlabelled_crops import unlabelled_crops
 from panloom.models.contract import FusionNetwork
 from panloom.models.networks import build_network
 
@@ -34,7 +36,7 @@ def train_on(
     crops = replace(crops, crop_px=method.crop_px)
     source = CropSource(scenes, RADIOMETRY, classes, crops, seed)
 
-    def build() -> torch.nn.Module:
+    def build() -> FusionNetwork:
         network = build_network(
             method.network,
             {**method.arguments, **method.training_only},
@@ -43,19 +45,16 @@ def train_on(
             classes=classes,
         )
         if method.stage_one_steps:
-            _stage_one(network, scenes, method.stage_one_steps, seed)
+            _stage_one(network, scenes, crops, method.stage_one_steps, seed)
         return network
 
     options = TrainingOptions(steps=method.steps, seed=seed)
-    network = train(build, source, options, Clock(100, name))
-    assert isinstance(network, FusionNetwork)
-    network.finish()
-    return network
+    return train(build, source, options, Clock(100, name))
 
 
 def fine_tune_on(
     scenes: list[LabelledScene],
-    state: dict[str, torch.Tensor],
+    state: dict[str, Tensor],
     method: NetworkMethod,
     seed: int,
     *,
@@ -66,7 +65,7 @@ def fine_tune_on(
     """Return a network that starts from ``state``; other classes get a new last layer."""
     source = CropSource(scenes, RADIOMETRY, classes, replace(crops, crop_px=method.crop_px), seed)
 
-    def build() -> torch.nn.Module:
+    def build() -> FusionNetwork:
         bands, ratio = len(scenes[0].ms), scenes[0].ratio
         network = build_network(
             method.network, method.arguments, bands=bands, ratio=ratio, classes=classes
@@ -77,10 +76,16 @@ def fine_tune_on(
         return network
 
     options = TrainingOptions(steps=method.steps, seed=seed, rate=FINE_TUNE_RATE, settle_share=0.0)
-    network = train(build, source, options, Clock(100, "fine-tuned"))
-    assert isinstance(network, FusionNetwork)
-    return network
+    return train(build, source, options, Clock(100, "fine-tuned"))
 
 
-def _stage_one(network: FusionNetwork, scenes: list[LabelledScene], steps: int, seed: int) -> None:
-    raise NotImplementedError
+def _stage_one(
+    network: FusionNetwork,
+    scenes: list[LabelledScene],
+    crops: CropOptions,
+    steps: int,
+    seed: int,
+) -> None:
+    source = unlabelled_crops(scenes, RADIOMETRY, crops, seed)
+    record = train_stage_one(network, source, StageOneOptions(steps=steps, seed=seed))
+    print("stage I", record.to_json(), flush=True)
