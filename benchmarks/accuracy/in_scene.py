@@ -88,7 +88,7 @@ def _train_base(path: Path) -> None:
     scenes = [s for s in _scenes().values() if s.group in BASE_GROUPS]
     method = NetworkMethod(steps=BASE_STEPS)
     network = train_on(scenes, method, 0, classes=len(CLASSES), name="base")
-    save_file(network.state_dict(), path)
+    save_file({k: v.contiguous() for k, v in network.state_dict().items()}, path)
 
 
 @functools.cache

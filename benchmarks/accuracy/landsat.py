@@ -32,6 +32,8 @@ from tables import landsat_tables
 from panloom.engine.training.scenes import LabelledScene
 
 RESULTS = Path(__file__).resolve().parents[1] / "results" / "landsat"
+HELD_OUT = RESULTS / "held-out-logits.json"
+"""Class scores of the shipped recipe on held-out scenes, too large to be kept in the repository."""
 KEPT_PIXELS = 2000
 """Labelled pixels per scene whose logits are kept to calibrate the temperature."""
 Job = tuple[str, int, tuple[str, ...]]
@@ -117,7 +119,7 @@ def _save(method: str, seed: int, parts: list[dict[str, Any]]) -> None:
     scenes = {name: found for part in parts for name, found in sorted(part.items())}
     held = {n: {k: s.pop(k) for k in ("logits", "targets") if k in s} for n, s in scenes.items()}
     if method == "landsat-5class" and seed == 0:
-        (RESULTS / "held-out-logits.json").write_text(json.dumps(held), encoding="utf-8")
+        HELD_OUT.write_text(json.dumps(held), encoding="utf-8")
     body = _read(method)
     body["seeds"][str(seed)] = {
         "date": date.today().isoformat(),

@@ -35,7 +35,7 @@ class Kind:
     arguments: dict[str, Any]
 
     def __str__(self) -> str:
-        return "-".join([self.name, *self.arguments.values()])
+        return "-".join([self.name, *(str(v) for kv in self.arguments.items() for v in kv)])
 
     @property
     def training_arguments(self) -> dict[str, Any]:
@@ -70,6 +70,7 @@ KINDS = [Kind(name, {}) for name in NETWORKS] + [
     for fusion in FUSIONS
     if fusion != inspect.signature(NETWORKS["adcdnet"]).parameters["fusion"].default
 ]
+KINDS.append(Kind("adcdnet", {"prior": True}))
 each_kind = pytest.mark.parametrize("kind", KINDS, ids=str)
 each_network = pytest.mark.parametrize("name", NETWORKS)
 
