@@ -84,7 +84,7 @@ def make_card(
         },
         statistics=facts.statistics,
         metrics=metrics if evaluation is None else {**metrics, **evaluation.metrics()},
-        temperature=1.0 if evaluation is None else round(evaluation.temperature, 3),
+        temperature=map_temperature(evaluation),
         license="not stated",
         intended_use="Scenes of the sensor, season and region that it was trained on.",
     )
@@ -118,6 +118,15 @@ def input_statistics(
         "input_mean": [round(float(v), 4) for v in values.mean(axis=1)],
         "input_std": [round(float(v), 4) for v in values.std(axis=1)],
     }
+
+
+def map_temperature(evaluation: Evaluation | None) -> float:
+    """Return the calibrated temperature, at least 1.
+
+    Samples are mostly the clear inner parts of what they show, a map is not: below 1 a model would
+    be surer of a whole map than it has reason to be.
+    """
+    return 1.0 if evaluation is None else max(1.0, round(evaluation.temperature, 3))
 
 
 def _method(split: str, evaluation: Evaluation | None) -> str:

@@ -49,6 +49,8 @@ def test_a_trained_model_maps_at_once(
     assert card.metrics["pixels"] == np.sum(card.metrics["confusion"]) > 0
     assert result.summary["accuracy"]["oa"] == card.metrics["oa"] > 0.5
     assert card.temperature == result.summary["temperature"]
+    # Its samples are seen through perfectly, which is no reason to be surer of a whole map.
+    assert card.temperature >= 1.0
     progress = [e.fraction for e in events if isinstance(e, Progress)]
     assert progress == sorted(progress)
     assert progress[-1] == 1.0
