@@ -102,8 +102,15 @@ class PairCrops:
 
 
 def hide(ms: torch.Tensor, pan: torch.Tensor, keep: str) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return both, the one that is not to be kept as zeros."""
-    return (ms * 0 if keep == "PAN" else ms), (pan * 0 if keep == "MS" else pan)
+    """Return both; the one that is not to be kept is made from the other and so says nothing new.
+
+    Zeros instead would have no variance, which batch normalization cannot take.
+    """
+    if keep == "PAN":
+        return torch.nn.functional.avg_pool2d(pan, RATIO).expand_as(ms).contiguous(), pan
+    if keep == "MS":
+        return ms, torch.nn.functional.interpolate(ms.mean(1, keepdim=True), scale_factor=RATIO)
+    return ms, pan
 
 
 def main() -> None:
