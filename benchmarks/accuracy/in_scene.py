@@ -67,20 +67,22 @@ def main() -> None:
     base = RESULTS / "base.safetensors"
     if not base.is_file():
         _train_base(base)
+    path = RESULTS / "in-scene.json"
+    runs: list[dict[str, Any]] = json.loads(path.read_text())["runs"] if path.is_file() else []
+    done = {(r["scene"], r["method"], r["seed"]) for r in runs}
     jobs = [(s, m, seed) for seed in options.seeds for s in SCENES for m in METHODS]
     with multiprocessing.get_context("spawn").Pool(options.workers) as pool:
-        found = list(pool.imap(_run, jobs))
-    body = {
-        "date": date.today().isoformat(),
-        "steps": STEPS,
-        "base": {"groups": BASE_GROUPS, "steps": BASE_STEPS},
-        "versions": {"python": platform.python_version(), "torch": torch.__version__},
-        "runs": found,
-    }
-    text = json.dumps(body, separators=(",", ":"))
-    (RESULTS / "in-scene.json").write_text(text, encoding="utf-8")
-    (RESULTS / "in-scene.md").write_text(_table(body), encoding="utf-8")
-    print(_table(body))
+        for found in pool.imap(_run, [job for job in jobs if job not in done]):
+            runs.append(found)
+            body = {
+                "date": date.today().isoformat(),
+                "steps": STEPS,
+                "base": {"groups": BASE_GROUPS, "steps": BASE_STEPS},
+                "versions": {"python": platform.python_version(), "torch": torch.__version__},
+                "runs": runs,
+            }
+            path.write_text(json.dumps(body, separators=(",", ":")), encoding="utf-8")
+            (RESULTS / "in-scene.md").write_text(_table(body), encoding="utf-8")
 
 
 def _train_base(path: Path) -> None:
@@ -195,11 +197,16 @@ def _table(body: dict[str, Any]) -> str:
         cells, means = [], []
         for scene in scenes:
             runs = [r for r in body["runs"] if (r["scene"], r["method"]) == (scene, method)]
+            if not runs:
+                cells.append("–")
+                continue
             scores = [Score(np.array(r["matrix"])) for r in runs]
             balanced = [s.balanced for s in scores]
             cells.append(f"{spread(balanced)} ({np.mean([s.oa for s in scores]):.3f})")
             means.append(np.mean(balanced))
-        lines.append(f"| {method} | " + " | ".join(cells) + f" | {np.mean(means):.3f} |")
+        lines.append(
+            f"| {method} | " + " | ".join(cells) + f" | {np.mean(means or [np.nan]):.3f} |"
+        )
     return "\n".join(lines) + "\n"
 
 
