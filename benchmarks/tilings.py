@@ -56,7 +56,7 @@ def main() -> None:
                 pixels += sum(m[0].size for m in maps[1:])
         print(name, f"{changed} of {pixels:,} pixels", flush=True)
         rows.append(f"| {name} | {len(pairs)} | {pixels:,} | {changed} |")
-    _write(rows, options.tilings)
+        _write(rows, options.tilings)
 
 
 def _pairs(data: Path) -> list[Pair]:

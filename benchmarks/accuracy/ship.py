@@ -123,7 +123,7 @@ def _metrics() -> dict[str, Any]:
     landsat7 = [value for name, value in each.items() if name not in LANDSAT8]
     return {
         "method": f"networks of {body['steps']} steps, each Landsat-7 path/row held out once, "
-        f"the Landsat-8 scenes together; mean of {len(scores)} trainings; balanced accuracy on "
+        f"the Landsat-8 scenes together; trainings of each: {len(scores)}; balanced accuracy on "
         "interior pixels of one photo-interpretation",
         "landsat7_mean": round(float(np.mean(landsat7)), 4),
         "landsat7_worst": round(min(landsat7), 4),
