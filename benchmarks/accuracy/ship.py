@@ -25,6 +25,7 @@ from recipe import CROPS, RADIOMETRY, train_on
 from scoring import Score
 
 from panloom.engine.training.scenes import LabelledScene
+from panloom.engine.training.trained_card import class_pixels, input_statistics
 from panloom.models.bundle import save_model
 from panloom.models.card import ModelCard
 from panloom.models.contract import FusionNetwork
@@ -79,9 +80,9 @@ def write(
             "steps": method.steps,
             "augmentation": {**CROPS.__dict__, "crop_px": method.crop_px},
             "versions": {"python": platform.python_version(), "torch": torch.__version__},
-            "pixels": _class_pixels(scenes),
+            "pixels": class_pixels(scenes, CLASSES),
         },
-        statistics=_statistics(scenes),
+        statistics=input_statistics(scenes, RADIOMETRY),
         metrics=_metrics(),
         temperature=round(_temperature(), 3),
         license="CC0-1.0",
@@ -91,27 +92,6 @@ def write(
     saved = save_model(TARGET, network, card)
     TARGET.chmod(0o644)
     print(saved.weights_sha256, saved.temperature, saved.metrics)
-
-
-def _class_pixels(scenes: list[LabelledScene]) -> dict[str, int]:
-    return {
-        c.name: int(sum((s.labels == i).sum() for s in scenes))
-        for i, c in enumerate(CLASSES.classes)
-    }
-
-
-def _statistics(scenes: list[LabelledScene]) -> dict[str, Any]:
-    """Return mean and standard deviation of the network's input per band over all scenes."""
-    parts = []
-    for scene in scenes:
-        found = scene.radiometry(RADIOMETRY)
-        offset, scale = (np.array(v)[:, None] for v in (found.ms_offset, found.ms_scale))
-        parts.append(np.clip((scene.sample_ms[:, ::10] - offset) * scale, *found.limits))
-    values = np.concatenate(parts, axis=1)
-    return {
-        "input_mean": [round(float(v), 4) for v in values.mean(axis=1)],
-        "input_std": [round(float(v), 4) for v in values.std(axis=1)],
-    }
 
 
 def _metrics() -> dict[str, Any]:
