@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import queue
-import threading
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from copy import deepcopy
@@ -24,11 +22,9 @@ from .device import Device
 from .errors import DeviceError
 from .patchwise import Patchwise, patch_form
 from .radiometry import Radiometry
+from .read_ahead import read_ahead
 from .scene.pair import ScenePair, TileData
 from .tiling import Tile
-
-READ_AHEAD = 2
-"""Batches that are read while the network works on an earlier one."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +76,7 @@ class Predictor:
         one_thread = partial(torch.set_num_threads, 1) if self.device.is_cpu else None
         pending: deque[Future[list[TilePrediction]]] = deque()
         with (
-            closing(_read_ahead(pair, tiles, self.batch_size)) as batches,
+            closing(read_ahead(pair, tiles, self.batch_size)) as batches,
             ThreadPoolExecutor(self.workers, initializer=one_thread) as pool,
         ):
             try:
@@ -159,52 +155,6 @@ class Predictor:
 
     def _tensor(self, arrays: list[NDArray[np.generic]]) -> Tensor:
         return torch.from_numpy(np.stack(arrays)).to(self.device.torch)
-
-
-def _read_ahead(
-    pair: ScenePair, tiles: Iterable[Tile], batch_size: int
-) -> Generator[list[tuple[Tile, TileData]]]:
-    """Yield batches of tiles with their pixels, read by one thread into a bounded queue."""
-    batches: queue.Queue[list[tuple[Tile, TileData]] | BaseException | None] = queue.Queue(
-        READ_AHEAD
-    )
-    stop = threading.Event()
-    reader = threading.Thread(
-        target=_read, args=(pair, list(tiles), batch_size, batches, stop), daemon=True
-    )
-    reader.start()
-    try:
-        while (item := batches.get()) is not None:
-            if isinstance(item, BaseException):
-                raise item
-            yield item
-    finally:
-        stop.set()
-        while reader.is_alive():
-            _drain(batches)
-            reader.join(0.01)
-
-
-def _read(
-    pair: ScenePair,
-    tiles: list[Tile],
-    batch_size: int,
-    batches: queue.Queue[list[tuple[Tile, TileData]] | BaseException | None],
-    stop: threading.Event,
-) -> None:
-    try:
-        for start in range(0, len(tiles), batch_size):
-            if stop.is_set():
-                return
-            batches.put([(t, pair.read(t.read)) for t in tiles[start : start + batch_size]])
-        batches.put(None)
-    except BaseException as error:
-        batches.put(error)
-
-
-def _drain(batches: queue.Queue[list[tuple[Tile, TileData]] | BaseException | None]) -> None:
-    while not batches.empty():
-        batches.get_nowait()
 
 
 def _too_little_memory(device: Device, tile: Tile) -> DeviceError:
