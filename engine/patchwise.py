@@ -11,7 +11,7 @@ from typing import Protocol, runtime_checkable
 from torch import Tensor, nn
 
 from ..models.card import ModelCard
-from ..models.exact import grow
+from ..models.exact import grow, trim
 from .errors import InputError
 
 PATCH_TILE_PX = 32
@@ -51,10 +51,10 @@ class Patchwise(nn.Module):
         super().__init__()
         self.network = network
 
-    def forward(self, ms: Tensor, pan: Tensor) -> Tensor:
-        """Return logits (B, K, r·h, r·w) for ms (B, C, h, w) and pan (B, 1, r·h, r·w).
+    def forward(self, ms: Tensor, pan: Tensor, margin_px: int = 0) -> Tensor:
+        """Return logits (B, K, r·h', r·w') for ms (B, C, h, w) and pan (B, 1, r·h, r·w).
 
-        They are 0 within the halo: those pixels' patches reach beyond the tile. A row of pixels is
+        h' is h − 2 · ``margin_px``. Logits are 0 within the halo: those pixels' patches reach beyond the tile. A row of pixels is
         one batch of patches.
         """
         size, target, ratio = self.network.patch_px, self.network.target, self.network.ratio
@@ -70,7 +70,7 @@ class Patchwise(nn.Module):
             )  # (B·n, K)
             of_row = found.reshape(batch, width - 2 * halo, -1)  # (B, n, K)
             logits[:, :, row, halo : width - halo] = of_row.transpose(1, 2)
-        return grow(logits, ratio)
+        return grow(trim(logits, margin_px), ratio)
 
 
 def _patches(row: Tensor, size: int, step: int) -> Tensor:

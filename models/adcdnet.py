@@ -16,7 +16,7 @@ from .contract import FusionNetwork
 from .decoder import Decoder
 from .depth_branches import Depths, MsBranch, PanBranch
 from .dtm import AuxiliaryHeads, drop_auxiliary
-from .exact import grow_twice
+from .exact import grow_twice, trim
 from .fusion import build_fusion
 from .prior import Prior, apply_prior
 from .units import ConvUnit, InvertedResidual
@@ -77,11 +77,13 @@ class AdcdNet(FusionNetwork):
         if depth_heads:
             self.depth_heads = AuxiliaryHeads(stages, stages, width, classes)
         self.lattice_px = math.lcm(2, self.fusion.lattice_px)
-        self.halo_px = self._reach_px()
+        after = self.fusion.reach_px + self.context.reach_px + self.decoder.reach_px
+        self.halo_px = max(self.ms_branch.reach_px, self.pan_branch.reach_px) + after
+        self._after_branches_px = -(-after // self.lattice_px) * self.lattice_px
 
-    def forward(self, ms: Tensor, pan: Tensor) -> Tensor:
-        """Return logits (B, classes, r·h, r·w) for ms (B, bands, h, w) and pan (B, 1, r·h, r·w)."""
-        return self._see(ms, pan)[0]
+    def forward(self, ms: Tensor, pan: Tensor, margin_px: int = 0) -> Tensor:
+        """Return logits (B, classes, r·h', r·w') within ``margin_px``, see ``FusionNetwork``."""
+        return self._see(ms, pan, margin_px)[0]
 
     def encode(self, ms: Tensor, pan: Tensor) -> tuple[Tensor, Tensor]:
         """Return the features of MS and PAN, (B, width, h, w) both: of the prior, if there is one.
@@ -120,7 +122,7 @@ class AdcdNet(FusionNetwork):
         drop_auxiliary(self)
 
     def _see(
-        self, ms: Tensor, pan: Tensor
+        self, ms: Tensor, pan: Tensor, margin_px: int = 0
     ) -> tuple[Tensor, Depths, Depths, tuple[Tensor, Tensor] | None]:
         """Return the logits, the depths of MS and of PAN, and their priors."""
         ms_depths = self.ms_branch(ms)
@@ -131,13 +133,12 @@ class AdcdNet(FusionNetwork):
             priors = self.prior(ms, pan)
             ms_features = apply_prior(ms_features, priors[0])
             pan_features = apply_prior(pan_features, priors[1])
-        fused = self.fusion(ms_features, pan_features)  # (B, width, h, w)
-        return self.decoder(self.context(fused), detail), ms_depths, pan_depths, priors
-
-    def _reach_px(self) -> int:
-        branch = max(self.ms_branch.reach_px, self.pan_branch.reach_px)
-        after = self.fusion.reach_px + self.context.reach_px + self.decoder.reach_px
-        return branch + after
+        # What the branches saw of the margin is done with; the rest sees less far.
+        cut_px = max(0, margin_px - self._after_branches_px)
+        fused = self.fusion(trim(ms_features, cut_px), trim(pan_features, cut_px))
+        wide = self.context(fused)  # (B, width, h', w')
+        logits = self.decoder(wide, trim(detail, cut_px * self.ratio), margin_px - cut_px)
+        return logits, ms_depths, pan_depths, priors
 
 
 class Context(nn.Module):

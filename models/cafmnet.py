@@ -68,12 +68,12 @@ class CafmNet(FusionNetwork):
         )
         self.halo_px = self._reach_px()
 
-    def forward(self, ms: Tensor, pan: Tensor) -> Tensor:
-        """Return logits (B, classes, r·h, r·w) for ms (B, bands, h, w) and pan (B, 1, r·h, r·w)."""
+    def forward(self, ms: Tensor, pan: Tensor, margin_px: int = 0) -> Tensor:
+        """Return logits (B, classes, r·h', r·w') within ``margin_px``, see ``FusionNetwork``."""
         detail, pan_features = self.pan_encoder(pan)
         both = self.meet(torch.cat([self.ms_encoder(ms), pan_features], dim=1))
         fused = self.fusion(self.pyramid(both), self.graph(both))  # (B, width, h, w)
-        logits: Tensor = self.decoder(fused, detail)
+        logits: Tensor = self.decoder(fused, detail, margin_px)
         return logits
 
     def encode(self, ms: Tensor, pan: Tensor) -> tuple[Tensor, Tensor]:

@@ -34,8 +34,13 @@ class FusionNetwork(nn.Module, ABC):
     lattice_px: int
 
     @abstractmethod
-    def forward(self, ms: Tensor, pan: Tensor) -> Tensor:
-        """Return logits (B, classes, r·h, r·w) for ms (B, bands, h, w) and pan (B, 1, r·h, r·w)."""
+    def forward(self, ms: Tensor, pan: Tensor, margin_px: int = 0) -> Tensor:
+        """Return logits (B, classes, r·h', r·w') for ms (B, bands, h, w) and pan (B, 1, r·h, r·w).
+
+        h' is h − 2 · ``margin_px``, w' likewise: without the outermost ``margin_px`` MS pixels on
+        every side, a multiple of ``lattice_px``, whose logits nobody wants. A network computes for
+        them only what the others see; the others' logits are the same to the last bit.
+        """
 
     def encode(self, ms: Tensor, pan: Tensor) -> tuple[Tensor, Tensor]:
         """Return the features of each modality, (B, C, h, w) both, that stage I of training learns.

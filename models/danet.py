@@ -61,9 +61,9 @@ class DaNet(FusionNetwork):
         after = reach_of_trunk(context_rates) + self.decoder.reach_px
         self.halo_px = self.pan_branch.reach_px + self.attention.reach_px + after
 
-    def forward(self, ms: Tensor, pan: Tensor) -> Tensor:
-        """Return logits (B, classes, r·h, r·w) for ms (B, bands, h, w) and pan (B, 1, r·h, r·w)."""
-        return self._attend(ms, pan)[0]
+    def forward(self, ms: Tensor, pan: Tensor, margin_px: int = 0) -> Tensor:
+        """Return logits (B, classes, r·h', r·w') within ``margin_px``, see ``FusionNetwork``."""
+        return self._attend(ms, pan, margin_px)[0]
 
     def encode(self, ms: Tensor, pan: Tensor) -> tuple[Tensor, Tensor]:
         """Return the features of MS and of PAN before attention, (B, width, h, w) both."""
@@ -89,12 +89,12 @@ class DaNet(FusionNetwork):
         """Take out the branch heads, in place."""
         self.branch_heads = None
 
-    def _attend(self, ms: Tensor, pan: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def _attend(self, ms: Tensor, pan: Tensor, margin_px: int = 0) -> tuple[Tensor, Tensor, Tensor]:
         """Return the logits and the summands of PAM and CAM, (B, width, h, w) each."""
         ms_features = self.ms_branch(ms)
         detail, pan_features = self.pan_branch(pan)
         position, channel = self.attention.attend(ms_features, pan_features)
-        logits: Tensor = self.decoder(self.context(position + channel), detail)
+        logits: Tensor = self.decoder(self.context(position + channel), detail, margin_px)
         return logits, position, channel
 
 

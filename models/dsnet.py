@@ -56,12 +56,12 @@ class DsNet(FusionNetwork):
         after = self.fusion.reach_px + self.context.reach_px + self.decoder.reach_px
         self.halo_px = self.pan_branch.reach_px + after
 
-    def forward(self, ms: Tensor, pan: Tensor) -> Tensor:
-        """Return logits (B, classes, r·h, r·w) for ms (B, bands, h, w) and pan (B, 1, r·h, r·w)."""
+    def forward(self, ms: Tensor, pan: Tensor, margin_px: int = 0) -> Tensor:
+        """Return logits (B, classes, r·h', r·w') within ``margin_px``, see ``FusionNetwork``."""
         ms_features = self.ms_branch(ms)
         detail, pan_features = self.pan_branch(pan)
         fused = self.fusion(ms_features, pan_features)  # (B, width, h, w)
-        logits: Tensor = self.decoder(self.context(fused), detail)
+        logits: Tensor = self.decoder(self.context(fused), detail, margin_px)
         return logits
 
     def encode(self, ms: Tensor, pan: Tensor) -> tuple[Tensor, Tensor]:

@@ -82,3 +82,10 @@ def grow_twice(x: Tensor, size: tuple[int, int]) -> Tensor:
 def grow(x: Tensor, factor: int) -> Tensor:
     """Return x (B, C, h, w) with every pixel repeated to (B, C, factor·h, factor·w)."""
     return F.interpolate(x, scale_factor=float(factor), mode="nearest")
+
+
+def trim(x: Tensor, edge_px: int) -> Tensor:
+    """Return x (B, C, h, w) without its outermost ``edge_px`` rows and columns on every side."""
+    if edge_px == 0:
+        return x
+    return x[..., edge_px:-edge_px, edge_px:-edge_px]

@@ -58,15 +58,15 @@ class Mscn(FusionNetwork):
         self.lattice_px = STRIDE_PX * self.attention.lattice_px
         self.halo_px = self._reach_px()
 
-    def forward(self, ms: Tensor, pan: Tensor) -> Tensor:
-        """Return logits (B, classes, r·h, r·w) for ms (B, bands, h, w) and pan (B, 1, r·h, r·w)."""
+    def forward(self, ms: Tensor, pan: Tensor, margin_px: int = 0) -> Tensor:
+        """Return logits (B, classes, r·h', r·w') within ``margin_px``, see ``FusionNetwork``."""
         ms_levels = self.ms_encoder(ms)
         detail, pan_levels = self.pan_encoder(pan)
         found = self.attention(self.merge(ms_levels, pan_levels))
         deep = self.up(self.enhance(found))  # (B, width, ⌈h/2⌉, ⌈w/2⌉)
         wide = grow_twice(deep, (ms.shape[-2], ms.shape[-1]))
         joined = self.join(torch.cat([wide, ms_levels.first, pan_levels.first], dim=1))
-        logits: Tensor = self.decoder(self.refine(joined), detail)
+        logits: Tensor = self.decoder(self.refine(joined), detail, margin_px)
         return logits
 
     def encode(self, ms: Tensor, pan: Tensor) -> tuple[Tensor, Tensor]:

@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .contract import FusionNetwork
-from .exact import BlockConv2d, fill_channels, grow, pad_kernel
+from .exact import BlockConv2d, fill_channels, grow, pad_kernel, trim
 from .fusion import build_fusion
 from .units import ConvUnit
 
@@ -69,13 +69,13 @@ class PatchAdcdNet(FusionNetwork):
         self.halo_px = max(TARGET, PATCH_PX - 1 - TARGET)
         self.lattice_px = 1
 
-    def forward(self, ms: Tensor, pan: Tensor) -> Tensor:
-        """Return logits (B, classes, r·h, r·w) for ms (B, bands, h, w) and pan (B, 1, r·h, r·w)."""
+    def forward(self, ms: Tensor, pan: Tensor, margin_px: int = 0) -> Tensor:
+        """Return logits (B, classes, r·h', r·w') within ``margin_px``, see ``FusionNetwork``."""
         height, width = ms.shape[-2:]
         fused = self.fusion(*self._maps(ms, pan))
         hidden = self.head.dense(fused, self.ms_trunk.stride)
         logits = self.classify(hidden)[..., :height, :width]
-        return grow(logits, self.ratio)
+        return grow(trim(logits, margin_px), self.ratio)
 
     def forward_patch(self, ms: Tensor, pan: Tensor) -> Tensor:
         """Return logits (B, classes) of the pixels [7, 7] of B patches, strided as in the paper.

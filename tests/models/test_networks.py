@@ -140,6 +140,19 @@ def _compare_patches(kind: Kind, ratio: int) -> None:
 
 
 @each_kind
+@pytest.mark.parametrize("ratio", [2, 3])
+def test_without_its_margin_a_map_has_the_same_bits(kind: Kind, ratio: int) -> None:
+    network = kind.build_for_inference(ratio)
+    lattice = network.lattice_px
+    halo = -(-network.halo_px // lattice) * lattice
+    inputs = pair(2, 6, ratio, 2 * halo + lattice + 5, 2 * halo + 3)
+    with torch.inference_mode():
+        whole = network(*inputs)
+        edge = slice(ratio * halo, -ratio * halo)
+        assert torch.equal(network(*inputs, halo), whole[..., edge, edge])
+
+
+@each_kind
 def test_nothing_beyond_the_halo_matters(kind: Kind) -> None:
     """By change, since selections and thresholds have no gradient."""
     network = kind.build_for_inference()
