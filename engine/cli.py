@@ -6,78 +6,58 @@ Only the standard library is imported before a command runs, so ``panloom --help
 from __future__ import annotations
 
 import argparse
-import importlib
 import json
 import os
 import sys
-import traceback
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ..models.card import CardError
-from .argument_types import not_negative, pan_shift, positive
-from .errors import Cancelled, PanloomError
-from .events import Cancelled as CancelledEvent
-from .events import Failure, Hello, Result
-from .reporting import (
-    EXIT_CANCELLED,
-    EXIT_FAILURE,
-    EXIT_RESULT,
-    GRACE_S,
-    TRAINING_GRACE_S,
-    Reporter,
-)
+from .argument_types import above_zero, not_negative, pan_shift, positive
+from .dispatch import Command, Ending, exit_code, recipe_of, run_command
+from .events import Failure, Result
+from .leash import stop_on_signals, watch_leash
+from .reporting import EventLines, Reporter, TextLines, grace_of
+from .serve import SERVE, serve
 from .train_arguments import add_train
 from .version import __version__
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return the exit code: 0 result, 1 failure, 2 usage, 130 cancelled."""
-    parsed = vars(_parser().parse_args(arguments))
-    command = parsed.pop("command")
-    as_json = parsed.pop("json", False)
-    grace_s = TRAINING_GRACE_S if command == "train" else GRACE_S
-    reporter = Reporter(events=parsed.pop("events", False), grace_s=grace_s)
+    command, events, as_json = _parsed(arguments)
     # Threads that wait for work by spinning starve the others where cores are shared.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    try:
-        reporter.report(Hello(__version__, command, os.getpid()))
-        recipe = importlib.import_module(f".recipes.{command}", __package__)
-        options = getattr(recipe, f"{command.title()}Options")(**parsed)
-        result = recipe.run(options, reporter.report)
-    except Exception as error:  # the last stop: every end of a run is an event
-        return _end(reporter, error)
-    reporter.end(result)
-    if not reporter.events:
-        print(_as_text(recipe, result, as_json))
-    return EXIT_RESULT
+    if command.name == SERVE:
+        return serve(parse, 60 * command.options["idle_minutes"])
+    reporter = Reporter(EventLines() if events else TextLines(), grace_s=grace_of(command.name))
+    stop_on_signals(reporter.cancel)
+    if events:
+        watch_leash(reporter.cancel)
+    ending = run_command(command, reporter)
+    if not events:
+        _show(command, ending, as_json)
+    return exit_code(ending)
 
 
-def _end(reporter: Reporter, error: Exception) -> int:
-    if isinstance(error, Cancelled):
-        reporter.end(CancelledEvent())
-        _say(reporter, "Cancelled; nothing was written.")
-        return EXIT_CANCELLED
-    if isinstance(error, PanloomError):
-        failure = Failure(error.message, error.code, error.hint)
-    elif isinstance(error, CardError):
-        failure = Failure(str(error), "model", getattr(error, "hint", ""))
+def parse(arguments: Sequence[str]) -> Command:
+    """Return what the words after ``panloom`` ask for; raises SystemExit as argparse does."""
+    return _parsed(arguments)[0]
+
+
+def _parsed(arguments: Sequence[str] | None) -> tuple[Command, bool, bool]:
+    """Return the command, whether events are wanted, and whether JSON is."""
+    options = vars(_parser().parse_args(arguments))
+    events, as_json = options.pop("events", False), options.pop("json", False)
+    return Command(options.pop("command"), options), events, as_json
+
+
+def _show(command: Command, ending: Ending, as_json: bool) -> None:
+    if isinstance(ending, Result):
+        print(_as_text(recipe_of(command.name), ending, as_json))
+    elif isinstance(ending, Failure):
+        print(f"Error: {ending.message} {ending.hint}".rstrip(), file=sys.stderr)
     else:
-        traceback.print_exc()
-        text = f"{type(error).__name__}: {error}"
-        failure = Failure(
-            f"An unexpected error ended the run ({text[:300]}).",
-            "unexpected",
-            "The lines above say where; please report them.",
-        )
-    reporter.end(failure)
-    _say(reporter, f"Error: {failure.message} {failure.hint}".rstrip())
-    return EXIT_FAILURE
-
-
-def _say(reporter: Reporter, text: str) -> None:
-    if not reporter.events:
-        print(text, file=sys.stderr)
+        print("Cancelled; nothing was written.", file=sys.stderr)
 
 
 def _as_text(recipe: Any, result: Result, as_json: bool) -> str:
@@ -110,6 +90,14 @@ def _parser() -> argparse.ArgumentParser:
     check = _command(commands, "check", "check that this engine works")
     _add_device(check)
     check.add_argument("--json", action="store_true", help="print the outcome as JSON")
+    serving = _command(commands, SERVE, "answer runs on stdin until it closes, for programs")
+    serving.add_argument(
+        "--idle-minutes",
+        type=above_zero,
+        default=10.0,
+        metavar="N",
+        help="end after so long without a run (10)",
+    )
     sample = _command(commands, "sample", "make a sample pair with a known truth")
     sample.add_argument("folder", metavar="FOLDER", help="folder to write to; made if needed")
     _add_overwrite(sample)

@@ -1,23 +1,21 @@
 """How a run talks to whoever started it: event lines to a program, text to a person.
 
-With ``--events`` the engine owns a private copy of stdout and stdin is a leash: when it closes, the
-run is cancelled. A run that does not react in time is ended by the watching thread.
+Events go down a private copy of stdout, and stdin is a leash (``leash.py``). A run that does not
+react to a cancel in time is ended by force, and the process with it.
 """
 
 from __future__ import annotations
 
 import os
 import shutil
-import signal
 import sys
 import threading
-from types import FrameType
-from typing import TextIO
+from typing import Protocol, TextIO
 
 from . import outputs
 from .errors import Cancelled
 from .events import Cancelled as CancelledEvent
-from .events import Event, Message, Progress, encode
+from .events import Event, Hello, Message, Progress, encode
 
 GRACE_S = 1.0
 """Seconds between a cancel and the end by force."""
@@ -28,20 +26,69 @@ TRAINING_GRACE_S = 8.0
 EXIT_RESULT, EXIT_FAILURE, EXIT_USAGE, EXIT_CANCELLED = 0, 1, 2, 130
 
 
-class Reporter:
-    """Sends events and raises Cancelled from ``report`` once the user asked to stop."""
+def grace_of(command: str) -> float:
+    """Return how many seconds a cancelled ``command`` has to end by itself."""
+    return TRAINING_GRACE_S if command == "train" else GRACE_S
 
-    def __init__(self, *, events: bool, grace_s: float = GRACE_S) -> None:
-        self.events, self.grace_s = events, grace_s
-        self._out: TextIO = _private_stdout() if events else sys.stderr
+
+class Listening(Protocol):
+    """Where events go."""
+
+    def send(self, event: Event) -> None:
+        """Pass an event on; raises OSError where nobody listens any more."""
+
+
+class EventLines:
+    """The real stdout as event lines; fd 1 then leads to stderr, so no stray print gets in."""
+
+    def __init__(self) -> None:
+        self._out: TextIO = os.fdopen(os.dup(1), "w", encoding="ascii", newline="\n")
+        os.dup2(2, 1)
+
+    def send(self, event: Event) -> None:
+        """Write one line; raises OSError where nobody listens any more."""
+        self._out.write(encode(event) + "\n")
+        self._out.flush()
+
+
+class TextLines:
+    """Messages and, in a terminal, a line of progress on stderr, for people."""
+
+    def __init__(self) -> None:
+        self._on_progress_line = False
+
+    def send(self, event: Event) -> None:
+        """Show progress and messages; how the run ended is the command line's to say."""
+        if isinstance(event, Progress):
+            if sys.stderr.isatty():
+                line = _progress_line(event)[: shutil.get_terminal_size().columns - 1]
+                self._write(f"\r\x1b[K{line}")
+                self._on_progress_line = True
+            return
+        if self._on_progress_line:
+            self._write("\r\x1b[K")
+            self._on_progress_line = False
+        if isinstance(event, Message):
+            prefix = "Warning: " if event.level == "warning" else ""
+            self._write(f"{prefix}{event.text}\n")
+
+    def _write(self, text: str) -> None:
+        sys.stderr.write(text)
+        sys.stderr.flush()
+
+
+class Reporter:
+    """The events of one run; raises Cancelled from ``report`` once the user asked to stop."""
+
+    def __init__(self, listening: Listening, *, grace_s: float = GRACE_S) -> None:
+        self._listening, self._grace_s = listening, grace_s
         self._cancelled = threading.Event()
         self._ended = threading.Lock()
         self._last_fraction = 0.0
-        self._on_progress_line = False
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, self._on_signal)
-        if events:
-            threading.Thread(target=self._watch_leash, daemon=True).start()
+
+    def begin(self, hello: Hello) -> None:
+        """Send the first event, also for a run that is cancelled already."""
+        self._send(hello)
 
     def report(self, event: Event) -> None:
         """Send an event; raises Cancelled where the user asked to stop."""
@@ -57,23 +104,19 @@ class Reporter:
         if self._ended.acquire(blocking=False):
             self._send(event)
 
-    def _send(self, event: Event) -> None:
-        if not self.events:
-            self._print(event)
-            return
-        try:
-            self._out.write(encode(event) + "\n")
-            self._out.flush()
-        except OSError:  # whoever listened is gone
-            self.cancel()
-
     def cancel(self) -> None:
         """Ask the run to stop: the next ``report`` raises; if none comes, the process ends."""
         if not self._cancelled.is_set():
             self._cancelled.set()
-            timer = threading.Timer(self.grace_s, self._end_by_force)
+            timer = threading.Timer(self._grace_s, self._end_by_force)
             timer.daemon = True
             timer.start()
+
+    def _send(self, event: Event) -> None:
+        try:
+            self._listening.send(event)
+        except OSError:  # whoever listened is gone
+            self.cancel()
 
     def _end_by_force(self) -> None:
         if not self._ended.acquire(timeout=0):
@@ -83,37 +126,6 @@ class Reporter:
             self._send(CancelledEvent())
         finally:
             os._exit(EXIT_CANCELLED)
-
-    def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        self.cancel()
-
-    def _watch_leash(self) -> None:
-        while os.read(0, 4096):
-            pass
-        self.cancel()
-
-    def _print(self, event: Event) -> None:
-        if isinstance(event, Progress):
-            if self._out.isatty():
-                line = _progress_line(event)[: shutil.get_terminal_size().columns - 1]
-                self._out.write(f"\r\x1b[K{line}")
-                self._out.flush()
-                self._on_progress_line = True
-            return
-        if self._on_progress_line:
-            self._out.write("\r\x1b[K")
-            self._on_progress_line = False
-        if isinstance(event, Message):
-            prefix = "Warning: " if event.level == "warning" else ""
-            self._out.write(f"{prefix}{event.text}\n")
-            self._out.flush()
-
-
-def _private_stdout() -> TextIO:
-    """Return the real stdout and point fd 1 at stderr: no stray print can corrupt the events."""
-    private = os.fdopen(os.dup(1), "w", encoding="ascii", newline="\n")
-    os.dup2(2, 1)
-    return private
 
 
 def _progress_line(event: Progress) -> str:

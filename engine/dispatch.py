@@ -1,0 +1,72 @@
+"""Runs one command to its end, whatever that is: every end of a run is an event."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import traceback
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+from ..models.card import CardError
+from .errors import Cancelled, PanloomError
+from .events import Cancelled as CancelledEvent
+from .events import Failure, Hello, Result
+from .reporting import EXIT_CANCELLED, EXIT_FAILURE, EXIT_RESULT, Reporter
+from .version import __version__
+
+Ending = Result | Failure | CancelledEvent
+
+UNEXPECTED = "unexpected"
+"""The code of a failure that nobody foresaw: a bug, and the process is not to be trusted."""
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command line that was understood: the command, and its recipe's options by name."""
+
+    name: str
+    options: dict[str, Any]
+
+
+def run_command(command: Command, reporter: Reporter) -> Ending:
+    """Run the command, report its first and its last event, and return the last one."""
+    try:
+        reporter.begin(Hello(__version__, command.name, os.getpid()))
+        recipe = recipe_of(command.name)
+        options = getattr(recipe, f"{command.name.title()}Options")(**command.options)
+        ending: Ending = recipe.run(options, reporter.report)
+    except Exception as error:  # the last stop
+        ending = ending_of(error)
+    reporter.end(ending)
+    return ending
+
+
+def recipe_of(command: str) -> ModuleType:
+    """Return the module that runs a command; imports what it needs, torch for some."""
+    return importlib.import_module(f".recipes.{command}", __package__)
+
+
+def ending_of(error: Exception) -> Failure | CancelledEvent:
+    """Return the event for an error, with a traceback on stderr for one that is a bug."""
+    if isinstance(error, Cancelled):
+        return CancelledEvent()
+    if isinstance(error, PanloomError):
+        return Failure(error.message, error.code, error.hint)
+    if isinstance(error, CardError):
+        return Failure(str(error), "model", getattr(error, "hint", ""))
+    traceback.print_exception(error)
+    text = f"{type(error).__name__}: {error}"
+    return Failure(
+        f"An unexpected error ended the run ({text[:300]}).",
+        UNEXPECTED,
+        "The lines above say where; please report them.",
+    )
+
+
+def exit_code(ending: Ending) -> int:
+    """Return 0 for a result, 1 for a failure, 130 for a cancelled run."""
+    if isinstance(ending, Result):
+        return EXIT_RESULT
+    return EXIT_CANCELLED if isinstance(ending, CancelledEvent) else EXIT_FAILURE
