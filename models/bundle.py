@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 
 from .card import ModelCard
 from .contract import FusionNetwork
-from .file import CARD_KEY, ModelFileError, hash_weights, read_header, verify_weights
+from .file import CARD_KEY, ModelFileError, hash_weights, is_onnx, read_header, verify_weights
 from .networks import build_network
 
 
@@ -46,6 +46,11 @@ def save_model(path: Path, network: torch.nn.Module, card: ModelCard) -> ModelCa
 
 def load_bundle(path: Path) -> ModelBundle:
     """Return the model in ``path``, on the CPU; raises ModelFileError for a file that lies."""
+    if is_onnx(path):
+        raise ModelFileError(
+            f"`{path.name}` is an ONNX network: its weights can be run, not trained or timed; a "
+            ".safetensors model is needed here."
+        )
     card = verify_weights(path)
     try:
         network = build_network(

@@ -1,4 +1,4 @@
-"""Model files: a safetensors file whose header carries the model's card.
+"""Model files: safetensors with the model's card in the header, or ONNX with a card beside it.
 
 Standard library only, Python 3.9, so that QGIS can list models without torch.
 File layout (https://github.com/huggingface/safetensors): 8 bytes little-endian header length, the
@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from .card import CardError, ModelCard
+from .own_card import NEEDED, ONNX_SUFFIX, own_card
 
 SUFFIX = ".safetensors"
 CARD_KEY = "panloom.card"
@@ -46,12 +47,20 @@ def find_model(name_or_path: str) -> Path:
     names = ", ".join(p.stem for p in sorted(_SHIPPED.glob(f"*{SUFFIX}"))) or "none"
     raise ModelFileError(
         f"There is no model named `{name_or_path}` and no file of that name.",
-        f"Shipped models: {names}. Name one of them, or give the path of a {SUFFIX} file.",
+        f"Shipped models: {names}. Name one of them, or give the path of a {SUFFIX} or "
+        f"{ONNX_SUFFIX} file.",
     )
+
+
+def is_onnx(path: Path) -> bool:
+    """Return whether a model's file is a user's own network, by its name."""
+    return path.suffix.lower() == ONNX_SUFFIX
 
 
 def read_card(path: Path) -> ModelCard:
     """Return the card of a model file without reading its weights; raises ModelFileError."""
+    if is_onnx(path):
+        return _card_beside(path)
     return _card(path, read_header(path)[0])
 
 
@@ -116,6 +125,28 @@ def _card(path: Path, header: dict[str, Any]) -> ModelCard:
         return ModelCard.from_json(text)
     except CardError as error:
         raise ModelFileError(f"The card in `{path.name}` cannot be used: {error}.") from error
+
+
+def _card_beside(path: Path) -> ModelCard:
+    beside = path.with_suffix(".json")
+    needed = f"{', '.join(NEEDED[:-1])} and {NEEDED[-1]}"
+    try:
+        with beside.open("rb") as file:
+            text = file.read(HEADER_LIMIT + 1)
+    except FileNotFoundError as error:
+        raise ModelFileError(
+            f"`{path.name}` has no card: there is no `{beside.name}` beside it.",
+            f"Write one with {needed}; docs/own-models.md has one to copy.",
+        ) from error
+    except OSError as error:
+        raise ModelFileError(f"`{beside}` cannot be read ({error.strerror}).") from error
+    hint = f"A card needs {needed}; docs/own-models.md has one to copy."
+    if len(text) > HEADER_LIMIT:
+        raise ModelFileError(f"The card `{beside.name}` is longer than {HEADER_LIMIT} bytes.", hint)
+    try:
+        return own_card(text.decode("utf-8"), path.stem)
+    except (CardError, UnicodeDecodeError, RecursionError) as error:
+        raise ModelFileError(f"The card `{beside.name}` cannot be used: {error}.", hint) from error
 
 
 def _no_model(path: Path, reason: str) -> ModelFileError:

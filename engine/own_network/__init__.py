@@ -1,0 +1,1 @@
+"""Networks that users bring as ONNX: checked before they run, then blended over overlapping tiles."""
