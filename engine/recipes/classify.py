@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...models.bundle import ModelBundle, load_bundle
+from ...models.bundle import ModelBundle
 from ...models.card import ModelCard
 from ...models.file import find_model, read_card
+from ...models.shared_bundle import load_shared_bundle
 from ..aoi import AreaOfInterest, load_aoi
 from ..class_map import CONFIDENCE_NODATA, ClassMapWriter, MapPaths
 from ..device import Device, choose_device
@@ -95,7 +96,7 @@ def run(options: ClassifyOptions, report: Report) -> Result:
                 report(note)
             report(Message(device.reason))
             area = _area(pair, options)
-            bundle = load_bundle(model_path)
+            bundle = load_shared_bundle(model_path)
             if options.evaluation == "patch":
                 patch_form(bundle.network, card)
             sample = pair.sample()
