@@ -102,7 +102,7 @@ class CrossAttentionGates(nn.Module):
         a_2 = self._describe(second, layout, 1)
         cross = a_1.unsqueeze(2) * a_2.unsqueeze(1) * self.scale  # (B·n, C, C)
         u_1 = layout.join(cross.softmax(dim=-1) @ layout.blocks(first))
-        u_2 = layout.join(cross.mT.softmax(dim=-1) @ layout.blocks(second))
+        u_2 = layout.join(cross.transpose(-2, -1).softmax(dim=-1) @ layout.blocks(second))
         return first * (1 + self._gate(u_1)), second * (1 + self._gate(u_2))
 
     def _describe(self, x: Tensor, layout: Layout, branch: int) -> Tensor:

@@ -41,9 +41,9 @@ class PositionAttention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return (B, C, h, w) for x (B, C, h, w)."""
         layout = lay_out(x, self.windows)
-        query = layout.blocks(self.query(x)).mT  # (B·n, N, C/8)
-        key = layout.surroundings(self.key(x)).mT  # (B·n, K, C/8)
-        value = layout.surroundings(self.value(x)).mT  # (B·n, K, C)
+        query = layout.blocks(self.query(x)).transpose(-2, -1)  # (B·n, N, C/8)
+        key = layout.surroundings(self.key(x)).transpose(-2, -1)  # (B·n, K, C/8)
+        value = layout.surroundings(self.value(x)).transpose(-2, -1)  # (B·n, K, C)
         mask = layout.inside(x.device) if self.windows else None  # (B·n, 1, K)
         seen = scaled_dot_product_attention(
             at_least_float(query).unsqueeze(1),
@@ -52,7 +52,7 @@ class PositionAttention(nn.Module):
             attn_mask=mask if mask is None else mask.unsqueeze(1),
             scale=1.0,
         )  # (B·n, 1, N, C)
-        return x + self.gamma * layout.join(seen.squeeze(1).mT).to(x.dtype)
+        return x + self.gamma * layout.join(seen.squeeze(1).transpose(-2, -1)).to(x.dtype)
 
 
 class ChannelAttention(nn.Module):
@@ -87,7 +87,7 @@ class ChannelAttention(nn.Module):
     def _attend(self, x: Tensor) -> Tensor:
         layout = lay_out(x, self.windows)
         around = layout.surroundings(at_least_float(x))  # (B·n, C, K)
-        energy = around @ around.mT  # (B·n, C, C)
+        energy = around @ around.transpose(-2, -1)  # (B·n, C, C)
         if self.scaled:
             count = layout.inside(x.device).sum(dim=-1, keepdim=True)  # (B·n, 1, 1)
             energy = energy / count.to(energy.dtype).sqrt()

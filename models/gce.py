@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.functional import conv2d
 
 from .dual_attention import at_least_float
-from .exact import fill_channels, pad_kernel, sigmoid
+from .exact import fill_channels, is_exporting, pad_kernel, sigmoid
 from .units import box_mean
 from .windows import UNBOUNDED_PX
 
@@ -74,6 +74,8 @@ class GroupedConv2d(nn.Conv2d):
 
     def forward(self, input: Tensor) -> Tensor:
         """Return (B, out_channels, h, w) for input (B, in_channels, h, w)."""
+        if is_exporting():
+            return super().forward(input)
         to = torch.arange(self.out_channels, device=input.device) * self.groups // self.out_channels
         of = torch.arange(self.in_channels, device=input.device) * self.groups // self.in_channels
         full = self.weight.flatten(1).repeat(1, self.groups) * (to.unsqueeze(1) == of)

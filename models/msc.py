@@ -91,18 +91,18 @@ class SparseCrossAttention(nn.Module):
             there.inside(y.device).unsqueeze(1),
         )
         seen = self._attend(tokens)  # (B·n, heads, N, C/heads)
-        out: Tensor = self.proj(here.join(seen.mT.flatten(1, 2)))
+        out: Tensor = self.proj(here.join(seen.transpose(-2, -1).flatten(1, 2)))
         return out
 
     def _split_heads(self, x: Tensor) -> Tensor:
         """Return (n, heads, tokens, C/heads) for x (n, C, tokens)."""
-        count, channels, tokens = x.shape
-        return x.reshape(count, self.heads, channels // self.heads, tokens).mT
+        count, channels, tokens = (int(size) for size in x.shape)
+        return x.reshape(count, self.heads, channels // self.heads, tokens).transpose(-2, -1)
 
     def _attend(self, tokens: Tokens) -> Tensor:
         """Attend for some blocks at a time, and for some queries where one block is too much."""
-        count, heads, queries, _ = tokens.query.shape
-        keys = tokens.key.shape[2]
+        count, heads, queries, _ = (int(size) for size in tokens.query.shape)
+        keys = int(tokens.key.shape[2])
         rows = max(1, ENERGIES_AT_ONCE // (heads * keys))  # queries at a time
         blocks = max(1, rows // queries)
         parts = []
@@ -118,10 +118,12 @@ class SparseCrossAttention(nn.Module):
 
     def _attend_at_once(self, tokens: Tokens) -> Tensor:
         scale = 1 / math.sqrt(tokens.query.shape[-1])
-        energy = (tokens.query @ tokens.key.mT * scale).masked_fill(~tokens.inside, -math.inf)
+        energy = (tokens.query @ tokens.key.transpose(-2, -1) * scale).masked_fill(
+            ~tokens.inside, -math.inf
+        )
         counts = tokens.inside.sum(dim=-1, keepdim=True)  # (n, 1, 1, 1)
         # One sorted selection serves both sums: the smaller set of keys begins the larger one.
-        most = max(1, energy.shape[-1] // min(self.keep))
+        most = max(1, int(energy.shape[-1]) // min(self.keep))
         values, index = energy.topk(most, dim=-1)
         rank = torch.arange(most, device=energy.device)
         weights = torch.zeros_like(values)

@@ -13,6 +13,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, pad
 
+from .exact import is_exporting
+
 
 @dataclass(frozen=True)
 class Windows:
@@ -82,13 +84,24 @@ class Layout:
         return x[..., : self.height, : self.width]
 
     def _cut(self, x: Tensor, margin: int) -> Tensor:
-        (high, wide), channels = self.block, x.shape[1]
-        below = self.rows * high - self.height + margin
-        right = self.cols * wide - self.width + margin
+        (high, wide), (batch, channels) = self.block, (int(size) for size in x.shape[:2])
+        tall, broad = high + 2 * margin, wide + 2 * margin
+        # Copies moved by whole blocks, side by side, hold every block with its margin.
+        steps = -(-tall // high), -(-broad // wide)
+        below = (self.rows + steps[0] - 1) * high - self.height - margin
+        right = (self.cols + steps[1] - 1) * wide - self.width - margin
         padded = pad(x, (margin, right, margin, below))
-        cut = padded.unfold(2, high + 2 * margin, high).unfold(3, wide + 2 * margin, wide)
-        # (B, C, rows, cols, high + 2·margin, wide + 2·margin)
-        return cut.permute(0, 2, 3, 1, 4, 5).reshape(len(x) * self.rows * self.cols, channels, -1)
+        x = _beside(padded, 2, self.rows, high, steps[0])[:, :, :, :tall]
+        x = _beside(x, 4, self.cols, wide, steps[1])[..., :broad]
+        # (B, C, rows, tall, cols, broad)
+        return x.permute(0, 2, 4, 1, 3, 5).reshape(batch * self.rows * self.cols, channels, -1)
+
+
+def _beside(x: Tensor, dim: int, count: int, size: int, steps: int) -> Tensor:
+    """Return x with axis ``dim`` cut into ``count`` blocks, each with the ``steps`` − 1 next."""
+    cut = (*x.shape[:dim], count, size, *x.shape[dim + 1 :])
+    moved = [x.narrow(dim, step * size, count * size).reshape(cut) for step in range(steps)]
+    return torch.cat(moved, dim=dim + 1) if steps > 1 else moved[0]
 
 
 def reach_of(windows: Windows | None) -> int:
@@ -103,7 +116,8 @@ def lattice_of(windows: Windows | None) -> int:
 
 def lay_out(x: Tensor, windows: Windows | None) -> Layout:
     """Return how x (B, C, h, w) falls into ``windows``; None makes all of it one block."""
-    batch, _, height, width = x.shape
+    # Whole numbers, where an export records sizes as tensors: the graph is for one patch shape.
+    batch, _, height, width = (int(size) for size in x.shape)
     if windows is None:
         return Layout(batch, height, width, (height, width), 0)
     return Layout(batch, height, width, (windows.size_px, windows.size_px), windows.margin_px)
@@ -116,9 +130,21 @@ def box_sum(x: Tensor, radius: int | None) -> Tensor:
     """
     if radius is None:
         return x.sum(dim=(-2, -1), keepdim=True)
+    if is_exporting():  # no other runtime pools in double precision
+        return _add_shifted(_add_shifted(x, radius, 3), radius, 2)
     span = 2 * radius + 1
     wide = avg_pool2d(x, (1, span), 1, (0, radius), divisor_override=1)
     return avg_pool2d(wide, (span, 1), 1, (radius, 0), divisor_override=1)
+
+
+def _add_shifted(x: Tensor, radius: int, dim: int) -> Tensor:
+    size = int(x.shape[dim])
+    edge = (radius, radius, 0, 0) if dim == 3 else (0, 0, radius, radius)
+    padded = pad(x, edge)
+    total = padded.narrow(dim, 0, size)
+    for step in range(1, 2 * radius + 1):
+        total = total + padded.narrow(dim, step, size)
+    return total
 
 
 def mean_along(x: Tensor, dim: int) -> Tensor:
