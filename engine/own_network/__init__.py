@@ -1,1 +1,1 @@
-"""Networks that users bring as ONNX: checked before they run, then blended over overlapping tiles."""
+"""Networks that users bring as ONNX: checked before they run, blended over overlapping tiles."""
