@@ -12,10 +12,10 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from ...models.contract import FusionNetwork
-from ...models.mamba import Mamba
 from ..errors import DeviceError, PanloomError
 from .crops import Batch, CropSource
 from .losses import balanced_loss, training_loss
+from .optimizer import make_optimizer, set_rate
 from .schedule import Cycle, Pace
 
 __all__ = ["Clock", "EpochEnd", "TrainingOptions", "balanced_loss", "train"]
@@ -36,6 +36,9 @@ class TrainingOptions:
     ``steps`` if that comes first; ``steps`` None leaves it to the time alone. The weights then
     depend on how fast the machine was. With ``warm_average`` the mean is over few steps at first,
     so that it is of use after any epoch, and not only at the end.
+
+    ``fresh`` names the parameters that start from random values in a network that has learned
+    before: their peak rate is ``fresh_rate``, and for ``alone_share`` of the steps only they learn.
     """
 
     steps: int | None = 900
@@ -49,6 +52,9 @@ class TrainingOptions:
     epoch_steps: int = 50
     seconds: float | None = None
     warm_average: bool = False
+    fresh: frozenset[str] = frozenset()
+    fresh_rate: float = 4e-3
+    alone_share: float = 0.1
 
 
 @dataclass(frozen=True)
@@ -115,10 +121,13 @@ class _Run:
         self.network = network.to(device)
         self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.source, self.options, self.device = source, options, device
-        groups = parameter_groups(network, options.weight_decay)
-        self.optimizer = torch.optim.AdamW(groups, lr=options.rate)
         self.pace = Pace(options.steps, options.seconds)
         self.cycle = Cycle(options.rate, self.pace.cycle_steps)
+        self.optimizer = make_optimizer(
+            network, options.rate, options.weight_decay,
+            fresh=options.fresh, fresh_rate=options.fresh_rate,
+            held_until=options.alone_share * self.cycle.steps,
+        )  # fmt: skip
         self.averaged = AveragedModel(network, use_buffers=True)
         self.settled = False
 
@@ -128,7 +137,7 @@ class _Run:
         if not self.settled and place >= int(self.cycle.steps * self.options.settle_share):
             _settle(self.network)
             self.settled = True
-        self._set_rate(place)
+        set_rate(self.optimizer, self.cycle, place)
         batch = self.source.batch(self.options.batch_size)
         try:
             loss = self._loss(batch)
@@ -152,12 +161,6 @@ class _Run:
         ms, pan, labels = (x.to(self.device) for x in (batch.ms, batch.pan, batch.labels))
         return training_loss(self.network, Batch(ms, pan, labels), self.options.label_smoothing)
 
-    def _set_rate(self, place: float) -> None:
-        rate, momentum = self.cycle.at(place)
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
-            group["betas"] = (momentum, group["betas"][1])
-
     def _average(self, step: int) -> None:
         # Half of the span, since the learning rate falls to nothing within it.
         span = self.pace.planned_steps(step + 1) * self.options.average_share
@@ -166,18 +169,6 @@ class _Run:
             decay = min(decay, (1 + step) / (10 + step))
         self.averaged.multi_avg_fn = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
         self.averaged.update_parameters(self.network)
-
-
-def parameter_groups(network: nn.Module, decay: float) -> list[dict[str, object]]:
-    """Return the parameters that are trained: weights with decay, and those that must not have it.
-
-    Exempt are biases, scales, and what Mamba says of its own (``Mamba.undecayed``).
-    """
-    states = {id(p) for m in network.modules() if isinstance(m, Mamba) for p in m.undecayed()}
-    trained = [p for p in network.parameters() if p.requires_grad]
-    heavy = [p for p in trained if p.ndim > 1 and id(p) not in states]
-    light = [p for p in trained if p.ndim <= 1 or id(p) in states]
-    return [{"params": heavy, "weight_decay": decay}, {"params": light, "weight_decay": 0.0}]
 
 
 def _settle(network: nn.Module) -> None:

@@ -17,7 +17,8 @@ from ...models.contract import FusionNetwork
 from .agreement import AgreementWeights, Projection, agreement_loss
 from .collapse import Check, CollapseGuard, CollapseLimits, Spread
 from .crops import Batch, CropSource
-from .loop import finite_loss, parameter_groups, too_little_memory
+from .loop import finite_loss, too_little_memory
+from .optimizer import make_optimizer, set_rate
 from .scenes import UNLABELLED
 from .schedule import Cycle
 
@@ -119,9 +120,8 @@ class _Run:
         self.heads = Projection(*sizes).to(device), Projection(*sizes).to(device)
         self.network.train()
         trained = nn.ModuleList([*network.encoders(), *self.heads])
-        groups = parameter_groups(trained, options.weight_decay)
         self.parameters = list(trained.parameters())
-        self.optimizer = torch.optim.AdamW(groups, lr=options.rate)
+        self.optimizer = make_optimizer(trained, options.rate, options.weight_decay)
 
     def step(self, step: int, *, watched: bool) -> tuple[float, Check | None]:
         """Take one step and return its loss and, if ``watched``, what its features were like."""
@@ -148,10 +148,7 @@ class _Run:
         return ms, pan
 
     def _descend(self, loss: Tensor, step: int) -> None:
-        rate, momentum = self.cycle.at(step)
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
-            group["betas"] = (momentum, group["betas"][1])
+        set_rate(self.optimizer, self.cycle, step)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self.parameters, 2.0)

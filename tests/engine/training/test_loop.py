@@ -11,9 +11,8 @@ from torch import nn
 
 from panloom.engine.errors import PanloomError
 from panloom.engine.training.crops import CropSource
-from panloom.engine.training.loop import EpochEnd, TrainingOptions, parameter_groups, train
+from panloom.engine.training.loop import EpochEnd, TrainingOptions, train
 from panloom.models.contract import FusionNetwork
-from panloom.models.dtm import AuxiliaryHeads
 from panloom.models.networks import build_network
 
 from .test_crops import SPEC, STILL, make_scene
@@ -133,16 +132,22 @@ def test_a_loss_that_is_no_number_is_a_sentence() -> None:
     )
 
 
-def test_what_weight_decay_would_spoil_is_left_out_of_it() -> None:
-    network = small()
-    network.heads = AuxiliaryHeads([8, 8], [8, 8], 8, 3, token_width=16)
-    frozen = next(network.parameters()).requires_grad_(False)
-    decayed, kept = parameter_groups(network, 0.02)
-    assert (decayed["weight_decay"], kept["weight_decay"]) == (0.02, 0.0)
-    inside = [{id(p) for p in group["params"]} for group in (decayed, kept)]  # type: ignore[attr-defined]
-    for name, parameter in network.named_parameters():
-        if parameter is frozen:
-            assert id(parameter) not in inside[0] | inside[1]
-            continue
-        spoiled = parameter.ndim <= 1 or name.endswith("A_log")
-        assert id(parameter) in inside[spoiled], name
+def test_what_has_learned_before_waits_for_what_has_not() -> None:
+    """In the first steps only the new last layer learns, afterwards all of it."""
+    torch.manual_seed(0)
+    began = small().state_dict()
+    fresh = frozenset({"decoder.classify.weight", "decoder.classify.bias"})
+    options = TrainingOptions(
+        steps=8, batch_size=2, epoch_steps=4, settle_share=0.0, average_share=0.0,
+        fresh=fresh, alone_share=0.5,
+    )  # fmt: skip
+    changed: list[set[str]] = []
+
+    def look(end: EpochEnd) -> bool:
+        now = end.network().state_dict()
+        changed.append({name for name in began if not torch.equal(began[name], now[name])})
+        return True
+
+    train(small, crops(0), options, after_epoch=look)
+    assert changed[0] == fresh
+    assert {name for name, _ in small().named_parameters()} <= changed[1]
