@@ -40,7 +40,7 @@ class AdcdNet(FusionNetwork):
     the last token of that sequence is made of the attended features, with no gradient to them.
     """
 
-    training_arguments: ClassVar[dict[str, Any]] = {"depth_heads": True}
+    stage_one_arguments: ClassVar[dict[str, Any]] = {"depth_heads": True}
 
     def __init__(
         self,

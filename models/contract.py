@@ -21,11 +21,13 @@ class FusionNetwork(nn.Module, ABC):
     No operation may see the whole patch (only fixed neighborhoods), and none may round differently
     when the patch has another shape: see ``models/exact.py`` for what that excludes.
 
-    ``training_arguments`` are further arguments of a network that is to be trained; what they add
-    is gone after ``finish``, so a model card never holds them.
+    ``training_arguments`` are further arguments of a network that is to be trained, and
+    ``stage_one_arguments`` those of one that goes through stage I besides, for what is of use, or
+    worth its time, only then. What they add is gone after ``finish``: no model card holds them.
     """
 
     training_arguments: ClassVar[dict[str, Any]] = {}
+    stage_one_arguments: ClassVar[dict[str, Any]] = {}
 
     bands: int
     ratio: int

@@ -45,6 +45,7 @@ FUSION_METHODS = {
 NETWORK_METHODS = {n: NetworkMethod(n) for n in ("cafmnet", "danet", "dsnet", "mscn")}
 ABLATIONS = {
     "adcdnet-without-dia": NetworkMethod(arguments={"dia": False}),
+    "danet-heads": NetworkMethod("danet", training_only={"branch_heads": True}),
     "adcdnet-dtm": NetworkMethod(training_only={"depth_heads": True}),
     "adcdnet-stage1": NetworkMethod(arguments={"prior": True}, stage_one_steps=150),
     "adcdnet-stage1-dtm": NetworkMethod(

@@ -52,20 +52,38 @@ class ModelPlan:
     def build(self) -> FusionNetwork:
         """Return the network to train, with the weights of the base model where there is one.
 
-        With other classes than the base model's, what depends on their number starts anew.
+        What is ``fresh`` starts anew.
         """
         network = self._build(len(self.classes))
         if self.base is not None:
-            _take_over(network, self.base.network, self._class_weights())
+            _take_over(network, self.base.network, self.fresh())
             if self.choice.arguments.get(_PRIOR):  # its stage I is behind it
                 network.end_stage_one()
         return network
+
+    def fresh(self) -> frozenset[str]:
+        """Return the names of the weights that a base model does not give; none without a base.
+
+        Those are what only training has, and with other classes what depends on their number.
+        """
+        if self.base is None:
+            return frozenset()
+        return frozenset(self._training_weights() | self._class_weights())
 
     def _build(self, classes: int) -> FusionNetwork:
         arguments = {**self.choice.arguments, **self.choice.training_arguments}
         return build_network(
             self.choice.name, arguments, bands=len(self.bands), ratio=self.ratio, classes=classes
         )
+
+    def _training_weights(self) -> set[str]:
+        """Return the names of the weights that a finished network does not have."""
+        state = torch.get_rng_state()
+        network = self._build(len(self.classes))
+        torch.set_rng_state(state)
+        names = set(network.state_dict())
+        network.finish()
+        return names - set(network.state_dict())
 
     def _class_weights(self) -> set[str]:
         """Return the names of the weights whose shape depends on the number of classes."""
@@ -85,7 +103,8 @@ def choose_network(
     """Return the network that the options ask for; raises InputError where they do not fit."""
     if base is not None:
         _require_base_network(network, fusion, base)
-        return NetworkChoice(base.card.network, dict(base.card.arguments), {})
+        extra = _only_training(base.card.network, stage_one=False)  # its stage I is behind it
+        return NetworkChoice(base.card.network, dict(base.card.arguments), extra)
     name = network or DEFAULT_NETWORK
     if name not in NETWORKS:
         raise InputError(
@@ -96,12 +115,9 @@ def choose_network(
     arguments: dict[str, Any] = {}
     if fusion is not None:
         arguments["fusion"] = _require_fusion(fusion, name)
-    if not stage_one:
-        return NetworkChoice(name, arguments, {})
-    if _has_argument(name, _PRIOR):
+    if stage_one and _has_argument(name, _PRIOR):
         arguments[_PRIOR] = True
-    extra = getattr(NETWORKS[name], "training_arguments", {})
-    return NetworkChoice(name, arguments, dict(extra))
+    return NetworkChoice(name, arguments, _only_training(name, stage_one))
 
 
 def new_plan(choice: NetworkChoice, known: TrainingSet, first: SceneSource) -> ModelPlan:
@@ -121,6 +137,14 @@ def plan_from_base(choice: NetworkChoice, known: TrainingSet, base: ModelBundle)
     return ModelPlan(
         choice, card.bands, card.ratio, (low, high), card.radiometry, known.scheme, base
     )
+
+
+def _only_training(name: str, stage_one: bool) -> dict[str, Any]:
+    """Return the arguments of a network that is trained, with or without stage I before."""
+    network = NETWORKS[name]
+    always: dict[str, Any] = getattr(network, "training_arguments", {})
+    after: dict[str, Any] = getattr(network, "stage_one_arguments", {}) if stage_one else {}
+    return {**always, **after}
 
 
 def _has_argument(network: str, argument: str) -> bool:
@@ -168,7 +192,7 @@ def _default_fusion(network: str) -> str:
     return "none" if parameter is None else str(parameter.default)
 
 
-def _take_over(network: FusionNetwork, base: FusionNetwork, anew: set[str]) -> None:
+def _take_over(network: FusionNetwork, base: FusionNetwork, anew: frozenset[str]) -> None:
     """Load the base's weights into ``network`` but for those named ``anew``."""
     kept = {name: t for name, t in base.state_dict().items() if name not in anew}
     missing, unknown = network.load_state_dict(kept, strict=False)

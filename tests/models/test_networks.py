@@ -40,7 +40,9 @@ class Kind:
     @property
     def training_arguments(self) -> dict[str, Any]:
         """Return the arguments with those that are only for training."""
-        return {**NETWORKS[self.name].training_arguments, **self.arguments}  # type: ignore[attr-defined]
+        network: Any = NETWORKS[self.name]
+        further = {**network.training_arguments, **network.stage_one_arguments}
+        return {**further, **self.arguments}
 
     def build(
         self, bands: int = 6, ratio: int = 2, *, training: bool = False, seed: int = 0

@@ -12,7 +12,7 @@ from panloom.engine.training.plan import ModelPlan, NetworkChoice, choose_networ
 from panloom.models.bundle import ModelBundle, load_bundle
 from panloom.models.classes import ClassScheme, LandClass
 from panloom.models.file import find_model
-from panloom.models.networks import NETWORKS
+from panloom.models.networks import NETWORKS, build_network
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +72,38 @@ def test_a_new_network_is_the_one_that_is_named() -> None:
     assert choose_network(None, None, False, None) == NetworkChoice("adcdnet", {}, {})
     assert choose_network("adcdnet", "msaf", False, None).arguments == {"fusion": "msaf"}
     for name in NETWORKS:
-        assert choose_network(name, None, False, None) == NetworkChoice(name, {}, {})
+        heads = {"branch_heads": True} if name == "danet" else {}
+        assert choose_network(name, None, False, None) == NetworkChoice(name, {}, heads)
+
+
+def test_heads_are_trained_always_or_with_stage_one_as_the_network_says() -> None:
+    """The depth heads read stage I's prior and cost much, DANet's are its paper's and cheap."""
+    assert choose_network("danet", None, True, None).training_arguments == {"branch_heads": True}
+    with_prior = choose_network("adcdnet", None, True, None)
+    assert with_prior == NetworkChoice("adcdnet", {"prior": True}, {"depth_heads": True})
+    for name in set(NETWORKS) - {"danet", "adcdnet"}:
+        assert choose_network(name, None, True, None).training_arguments == {}
+
+
+@pytest.mark.parametrize("anew", [False, True])
+def test_heads_start_anew_from_a_base_that_was_finished(base: ModelBundle, anew: bool) -> None:
+    """A saved model has no heads, and what it does have is taken over."""
+    sizes = {"bands": 6, "ratio": 2, "classes": 5}
+    danet = replace(base, card=replace(base.card, network="danet", arguments={}))
+    danet = replace(danet, network=build_network("danet", {}, **sizes))
+    names = [f"New {k}" if anew else c.name for k, c in enumerate(base.card.classes.classes)]
+    classes = zip(base.card.classes.classes, names, strict=True)
+    plan = plan_from(danet, ClassScheme(tuple(replace(c, name=name) for c, name in classes)))
+    network = plan.build()
+    own, theirs = network.state_dict(), danet.network.state_dict()
+    heads = {n for n in own if n.startswith("branch_heads.")}
+    last = {"decoder.classify.weight", "decoder.classify.bias"} if anew else set()
+    assert set(own) == set(theirs) | heads
+    assert len(heads) == 4
+    assert {n for n in theirs if not torch.equal(own[n], theirs[n])} == last
+    assert plan.fresh() == heads | last
+    network.finish()
+    assert set(network.state_dict()) == set(theirs)
 
 
 def test_a_fusion_is_for_networks_that_have_a_choice() -> None:
