@@ -28,10 +28,11 @@ from landsat_data import data_folder
 from methods import NetworkMethod
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter, sobel, uniform_filter, zoom
-from scoring import Score, score
+from scoring import confusion, kappa, score
 from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
 from tables import spread
 
+from panloom.engine.assessment.confusion import mean
 from panloom.engine.training.crops import Batch
 from panloom.engine.training.loop import Clock, TrainingOptions, train
 from panloom.engine.training.scenes import UNLABELLED
@@ -154,8 +155,8 @@ def _run(job: tuple[str, int]) -> dict[str, Any]:
         predicted = _classifier_maps(name, seed, test)
     found = score(predicted, test.labels, len(CLASSES))
     seconds = round(time.process_time() - began)
-    print(name, seed, f"{found.oa:.3f} {mean_iou(found.matrix):.3f}, {seconds} s", flush=True)
-    return {"method": name, "seed": seed, "cpu_seconds": seconds, "matrix": found.matrix.tolist()}
+    print(name, seed, f"{found.oa:.3f} {mean(found.iou):.3f}, {seconds} s", flush=True)
+    return {"method": name, "seed": seed, "cpu_seconds": seconds, "matrix": found.counts.tolist()}
 
 
 def _network_maps(name: str, seed: int, test: Pairs) -> NDArray[np.int64]:
@@ -238,12 +239,6 @@ def _decimated(fine: Image) -> Image:
     return decimated
 
 
-def mean_iou(matrix: NDArray[np.int64]) -> float:
-    """Return the mean over classes of intersection over union."""
-    both = np.diag(matrix)
-    return float(np.mean(both / (matrix.sum(0) + matrix.sum(1) - both)))
-
-
 def _table(body: dict[str, Any]) -> str:
     lines = [
         "# Gaofen-2 (GID-5), ratio 4 by Wald's protocol",
@@ -259,16 +254,14 @@ def _table(body: dict[str, Any]) -> str:
         runs = [r for r in body["runs"] if r["method"] == method]
         if not runs:
             continue
-        matrices = [np.array(r["matrix"]) for r in runs]
-        scores = [Score(m) for m in matrices]
-        ious = [np.diag(m) / (m.sum(0) + m.sum(1) - np.diag(m)) for m in matrices]
+        matrices = [confusion(r["matrix"]) for r in runs]
         cells = [
             method,
             str(len(runs)),
-            spread([mean_iou(m) for m in matrices]),
-            spread([s.oa for s in scores]),
-            spread([s.kappa for s in scores]),
-            *(f"{v:.3f}" for v in np.mean(ious, axis=0)),
+            spread([mean(m.iou) for m in matrices]),
+            spread([m.oa for m in matrices]),
+            spread([kappa(m) for m in matrices]),
+            *(f"{v:.3f}" for v in np.mean([m.iou for m in matrices], axis=0)),
             f"{np.mean([r['cpu_seconds'] for r in runs]):.0f}",
         ]
         lines.append("| " + " | ".join(cells) + " |")

@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 from recipe import RADIOMETRY, fine_tune_on, train_on
 from safetensors.torch import load_file, save_file
 from scipy.ndimage import binary_erosion, label
-from scoring import Score, scene_logits, score, to_ms_grid
+from scoring import confusion, scene_logits, score, to_ms_grid
 from tables import spread
 
 from panloom.engine.training.crops import CropOptions
@@ -112,14 +112,14 @@ def _run(job: tuple[str, str, int]) -> dict[str, Any]:
         logits = scene_logits(network, scene, scene.radiometry(RADIOMETRY))
         predicted = to_ms_grid(logits, scene.ratio).argmax(axis=0)
     found = score(predicted, test, classes)
-    print(*job, f"{found.balanced:.3f}", flush=True)
+    print(*job, f"{found.balanced_accuracy:.3f}", flush=True)
     return {
         "scene": name,
         "method": method_name,
         "seed": seed,
         "cpu_seconds": round(time.process_time() - began),
         "training_pixels": int((scene.labels != UNLABELLED).sum()),
-        "matrix": found.matrix.tolist(),
+        "matrix": found.counts.tolist(),
     }
 
 
@@ -200,8 +200,8 @@ def _table(body: dict[str, Any]) -> str:
             if not runs:
                 cells.append("–")
                 continue
-            scores = [Score(np.array(r["matrix"])) for r in runs]
-            balanced = [s.balanced for s in scores]
+            scores = [confusion(r["matrix"]) for r in runs]
+            balanced = [s.balanced_accuracy for s in scores]
             cells.append(f"{spread(balanced)} ({np.mean([s.oa for s in scores]):.3f})")
             means.append(np.mean(balanced))
         lines.append(

@@ -26,7 +26,7 @@ from baselines import classifier_map, train_classifier
 from landsat_data import CLASSES, LANDSAT8, load_scenes
 from methods import METHODS, BaselineMethod
 from recipe import RADIOMETRY, train_on
-from scoring import Score, scene_logits, score, to_ms_grid
+from scoring import scene_logits, score, to_ms_grid
 from tables import landsat_tables
 
 from panloom.engine.training.scenes import LabelledScene
@@ -100,9 +100,9 @@ def _run_fold(job: Job) -> tuple[str, int, dict[str, Any]]:
             logits = scene_logits(model, scene, scene.radiometry(RADIOMETRY))
             logits = to_ms_grid(logits, scene.ratio)
             predicted, kept = logits.argmax(axis=0), _kept_logits(logits, scene.labels)
-        matrix = score(predicted, scene.labels, len(CLASSES)).matrix
-        found[scene.name] = {"group": scene.group, "matrix": matrix.tolist(), **kept}
-        print(name, seed, scene.name, f"{Score(matrix).balanced:.3f}", flush=True)
+        matrix = score(predicted, scene.labels, len(CLASSES))
+        found[scene.name] = {"group": scene.group, "matrix": matrix.counts.tolist(), **kept}
+        print(name, seed, scene.name, f"{matrix.balanced_accuracy:.3f}", flush=True)
     found["seconds"] = time.process_time() - began
     return name, seed, found
 

@@ -65,17 +65,20 @@ def fine_tune_on(
     """Return a network that starts from ``state``; other classes get a new last layer."""
     source = CropSource(scenes, RADIOMETRY, classes, replace(crops, crop_px=method.crop_px), seed)
 
+    head = () if same_classes else ("decoder.classify.weight", "decoder.classify.bias")
+
     def build() -> FusionNetwork:
         bands, ratio = len(scenes[0].ms), scenes[0].ratio
         network = build_network(
             method.network, method.arguments, bands=bands, ratio=ratio, classes=classes
         )
-        head = ("decoder.classify.",) if not same_classes else ()
-        kept = {k: v for k, v in state.items() if not k.startswith(head)}
+        kept = {k: v for k, v in state.items() if k not in head}
         network.load_state_dict({**network.state_dict(), **kept})
         return network
 
-    options = TrainingOptions(steps=method.steps, seed=seed, rate=FINE_TUNE_RATE, settle_share=0.0)
+    options = TrainingOptions(
+        steps=method.steps, seed=seed, rate=FINE_TUNE_RATE, settle_share=0.0, fresh=frozenset(head)
+    )
     return train(build, source, options, Clock(100, "fine-tuned"))
 
 

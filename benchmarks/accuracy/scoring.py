@@ -2,55 +2,33 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
+from panloom.engine.assessment.confusion import ConfusionMatrix
 from panloom.engine.radiometry import Radiometry
 from panloom.engine.training.scenes import UNLABELLED, LabelledScene
 from panloom.models.contract import FusionNetwork
 
 
-@dataclass(frozen=True)
-class Score:
-    """Agreement with a scene's labels; ``matrix`` (K, K) counts pixels, rows are the labels.
-
-    ``balanced`` is the mean recall over the classes that the scene has.
-    """
-
-    matrix: NDArray[np.int64]
-
-    @property
-    def recalls(self) -> dict[int, float]:
-        """Recall by class index, of the classes that the scene has."""
-        counts = self.matrix.sum(axis=1)
-        return {int(k): float(self.matrix[k, k] / counts[k]) for k in np.flatnonzero(counts)}
-
-    @property
-    def balanced(self) -> float:
-        """Mean recall over the classes present."""
-        return float(np.mean(list(self.recalls.values())))
-
-    @property
-    def oa(self) -> float:
-        """Overall accuracy."""
-        return float(np.trace(self.matrix) / self.matrix.sum())
-
-    @property
-    def kappa(self) -> float:
-        """Cohen's kappa; 1 where chance alone would already agree everywhere."""
-        total = self.matrix.sum()
-        chance = float((self.matrix.sum(0) / total) @ (self.matrix.sum(1) / total))
-        return 1.0 if chance == 1 else (self.oa - chance) / (1 - chance)
-
-
-def score(predicted: NDArray[np.int64], labels: NDArray[np.int64], classes: int) -> Score:
+def score(predicted: NDArray[np.int64], labels: NDArray[np.int64], classes: int) -> ConfusionMatrix:
     """Return the agreement of class indices with labels of the same shape, −1 ignored."""
     known = labels != UNLABELLED
     pairs = labels[known] * classes + predicted[known]
-    return Score(np.bincount(pairs, minlength=classes**2).reshape(classes, classes))
+    return confusion(np.bincount(pairs, minlength=classes**2).reshape(classes, classes))
+
+
+def confusion(counts: ArrayLike) -> ConfusionMatrix:
+    """Return counts (K, K) of pixels by class index as a confusion matrix, rows are the labels."""
+    counts = np.asarray(counts, np.int64)
+    indices = range(len(counts))
+    return ConfusionMatrix(tuple(indices), tuple(str(k) for k in indices), counts)
+
+
+def kappa(matrix: ConfusionMatrix) -> float:
+    """Return Cohen's kappa, 1 where chance alone agrees everywhere: one class, all of it found."""
+    return 1.0 if matrix.kappa is None else matrix.kappa
 
 
 def scene_logits(

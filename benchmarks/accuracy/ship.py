@@ -22,7 +22,7 @@ from landsat import HELD_OUT, RESULTS
 from landsat_data import BANDS, CLASSES, LANDSAT8, RATIO, load_scenes
 from methods import METHODS, NetworkMethod
 from recipe import CROPS, RADIOMETRY, train_on
-from scoring import Score
+from scoring import confusion
 
 from panloom.engine.training.scenes import LabelledScene
 from panloom.engine.training.trained_card import class_pixels, input_statistics
@@ -97,9 +97,9 @@ def write(
 def _metrics() -> dict[str, Any]:
     body = json.loads((RESULTS / "landsat-5class.json").read_text(encoding="utf-8"))
     runs = body["seeds"].values()
-    scores = [{n: Score(np.array(s["matrix"])) for n, s in r["scenes"].items()} for r in runs]
+    scores = [{n: confusion(s["matrix"]) for n, s in r["scenes"].items()} for r in runs]
     names = list(scores[0])
-    each = {n: float(np.mean([run[n].balanced for run in scores])) for n in names}
+    each = {n: float(np.mean([run[n].balanced_accuracy for run in scores])) for n in names}
     landsat7 = [value for name, value in each.items() if name not in LANDSAT8]
     return {
         "method": f"networks of {body['steps']} steps, each Landsat-7 path/row held out once, "

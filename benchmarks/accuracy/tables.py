@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 from methods import METHODS
-from numpy.typing import NDArray
-from scoring import Score
+from scoring import confusion, kappa
+
+from panloom.engine.assessment.confusion import ConfusionMatrix
 
 LANDSAT8 = ("alabama", "liverpool", "momotombo")
-Scores = dict[str, Score]
-"""Scores by scene."""
+Scores = dict[str, ConfusionMatrix]
+"""Confusion matrices by scene."""
 
 
 def landsat_tables(results: Path) -> None:
@@ -21,7 +22,7 @@ def landsat_tables(results: Path) -> None:
     bodies = _bodies(results)
     scores = {
         method: [
-            {n: Score(np.array(s["matrix"])) for n, s in run["scenes"].items()}
+            {n: confusion(s["matrix"]) for n, s in run["scenes"].items()}
             for run in body["seeds"].values()
         ]
         for method, body in bodies.items()
@@ -67,11 +68,11 @@ def _overall(bodies: dict[str, Any], scores: dict[str, list[Scores]]) -> list[st
             method,
             str(body["steps"] or "–"),
             str(len(runs)),
-            spread([np.mean([s.balanced for s in _landsat7(r)]) for r in runs]),
-            spread([min(s.balanced for s in _landsat7(r)) for r in runs]),
-            spread([np.mean([r[n].balanced for n in LANDSAT8]) for r in runs]),
+            spread([np.mean([s.balanced_accuracy for s in _landsat7(r)]) for r in runs]),
+            spread([min(s.balanced_accuracy for s in _landsat7(r)) for r in runs]),
+            spread([np.mean([r[n].balanced_accuracy for n in LANDSAT8]) for r in runs]),
             spread([np.mean([s.oa for s in r.values()]) for r in runs]),
-            spread([np.mean([s.kappa for s in r.values()]) for r in runs]),
+            spread([np.mean([kappa(s) for s in r.values()]) for r in runs]),
             f"{np.mean(seconds):.0f}",
         ]
         lines.append("| " + " | ".join(cells) + " |")
@@ -90,7 +91,7 @@ def _groups(bodies: dict[str, Any], scores: dict[str, list[Scores]]) -> list[str
     ]
     for method, runs in scores.items():
         cells = [
-            spread([np.mean([run[n].balanced for n in members]) for run in runs])
+            spread([np.mean([run[n].balanced_accuracy for n in members]) for run in runs])
             for members in names.values()
         ]
         lines.append(f"| {method} | " + " | ".join(cells) + " |")
@@ -101,16 +102,9 @@ def _classes(bodies: dict[str, Any], scores: dict[str, list[Scores]]) -> list[st
     classes = next(iter(bodies.values()))["classes"]
     lines = ["| method | " + " | ".join(classes) + " |", "|---|" + "---|" * len(classes)]
     for method, runs in scores.items():
-        sums = [sum(s.matrix for s in run.values()) for run in runs]
-        each = [
-            [2 * m[k, k] / (m[k].sum() + m[:, k].sum()) for m in sums] for k in range(len(classes))
-        ]
-        lines.append(f"| {method} | " + " | ".join(spread(values) for values in each) + " |")
+        f1 = [confusion(sum(s.counts for s in run.values())).f1 for run in runs]
+        lines.append(f"| {method} | " + " | ".join(spread(list(v)) for v in zip(*f1)) + " |")
     return lines
-
-
-def _f1(matrix: NDArray[np.int64], k: int) -> float:
-    return float(2 * matrix[k, k] / (matrix[k].sum() + matrix[:, k].sum()))
 
 
 def spread(values: list[Any]) -> str:
@@ -119,5 +113,5 @@ def spread(values: list[Any]) -> str:
     return mean if len(values) < 2 else f"{mean} ± {np.std(values, ddof=1):.3f}"
 
 
-def _landsat7(run: Scores) -> list[Score]:
+def _landsat7(run: Scores) -> list[ConfusionMatrix]:
     return [score for name, score in run.items() if name not in LANDSAT8]
