@@ -31,8 +31,7 @@ Image = NDArray[np.float32]
 class OwnNetwork:
     """A network that came as ONNX, with its card; ``on_pan_grid`` says which grid its output has.
 
-    ``card.weights_sha256`` is over the graph's file and the files of its external weights;
-    ``runs_on`` is a sentence.
+    ``card.weights_sha256`` is over the graph's file and the files of its external weights.
     """
 
     path: Path
@@ -40,7 +39,6 @@ class OwnNetwork:
     settings: BlendSettings
     signature: Signature
     session: InferenceSession
-    runs_on: str
     on_pan_grid: bool = True
 
     def probabilities(self, ms: Image, pan: Image) -> Image:
@@ -86,11 +84,11 @@ class OwnNetwork:
         )
 
 
-def load_own_network(path: Path, device: Device, *, may_replace: bool = True) -> OwnNetwork:
+def load_own_network(path: Path, device: Device) -> OwnNetwork:
     """Return the network in ``path`` with the card beside it, every check done.
 
-    Raises ModelFileError for its card, ModelError for what cannot run, DeviceError where
-    ``device`` cannot run it and ``may_replace`` forbids to take the CPU.
+    ``device`` is one that ``runtime_device`` gave. Raises ModelFileError for the card, ModelError
+    for what cannot run, DeviceError where one tile takes too much memory.
     """
     card = read_card(path)
     graph, weights = read_graph(path)
@@ -98,8 +96,7 @@ def load_own_network(path: Path, device: Device, *, may_replace: bool = True) ->
     settings = read_settings(card, signature.fixed_px)
     del graph  # up to 2 GB
     card = _vouched(path, card, weights)
-    session, runs_on = open_session(path, device, may_replace=may_replace)
-    return _tried(OwnNetwork(path, card, settings, signature, session, runs_on))
+    return _tried(OwnNetwork(path, card, settings, signature, open_session(path, device)))
 
 
 def softmax(logits: Image, temperature: float) -> Image:

@@ -5,28 +5,46 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..device import Device
 from ..errors import DeviceError, ModelError
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
-    from ..device import Device
 
+def runtime_device(device: Device, *, may_replace: bool) -> Device:
+    """Return where ONNX Runtime runs a network: ``device``, or the CPU where it ``may_replace`` it.
 
-def open_session(path: Path, device: Device, *, may_replace: bool) -> tuple[InferenceSession, str]:
-    """Return a session for the graph in ``path`` and a sentence on where it runs.
-
-    ``may_replace``: where ONNX Runtime has nothing for ``device`` the CPU is taken. Raises
-    DeviceError where it may not, ModelError where ONNX Runtime refuses the graph.
+    Raises DeviceError where ONNX Runtime has nothing for a device that was named.
     """
+    import onnxruntime
+    import torch
+
+    runs_cuda = "CUDAExecutionProvider" in onnxruntime.get_available_providers()
+    if device.is_cpu or (device.torch.type == "cuda" and runs_cuda):
+        return device
+    lacks = f"this ONNX Runtime, through which ONNX networks run, has nothing for {device.torch}"
+    if may_replace:
+        return Device(torch.device("cpu"), f"The CPU is used: {lacks}.")
+    raise DeviceError(
+        f"{lacks[0].upper()}{lacks[1:]}.",
+        "no-device",
+        "Choose auto or cpu, or install onnxruntime-gpu in place of onnxruntime.",
+    )
+
+
+def open_session(path: Path, device: Device) -> InferenceSession:
+    """Return a session for the graph in ``path``; raises ModelError where it is refused."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 4  # what goes wrong is raised as well
-    providers, reason = _providers(path, device, may_replace)
+    providers: list[Any] = ["CPUExecutionProvider"]
+    if not device.is_cpu:
+        providers.insert(0, ("CUDAExecutionProvider", {"device_id": device.torch.index or 0}))
     try:
-        return onnxruntime.InferenceSession(path, options, providers=providers), reason
+        return onnxruntime.InferenceSession(path, options, providers=providers)
     except Exception as error:  # the runtime's errors have no common base of their own
         raise ModelError(
             f"ONNX Runtime {onnxruntime.__version__} cannot load `{path.name}`: "
@@ -40,24 +58,3 @@ def reason_of(error: Exception) -> str:
     """Return the runtime's own words for ``error``, on one line, without its prefix."""
     text = " ".join(str(error).split())
     return text.rsplit("] : ", 1)[-1].split(" : ", 2)[-1][:300].rstrip(" .")
-
-
-def _providers(path: Path, device: Device, may_replace: bool) -> tuple[list[Any], str]:
-    import onnxruntime
-
-    cpu = "CPUExecutionProvider"
-    if device.is_cpu:
-        return [cpu], f"`{path.name}` runs on the CPU through ONNX Runtime."
-    found = onnxruntime.get_available_providers()
-    if device.torch.type == "cuda" and "CUDAExecutionProvider" in found:
-        cuda = ("CUDAExecutionProvider", {"device_id": device.torch.index or 0})
-        return [cuda, cpu], f"`{path.name}` runs on {device.torch} through ONNX Runtime."
-    if may_replace:
-        return [cpu], (
-            f"`{path.name}` runs on the CPU: this ONNX Runtime has nothing for {device.torch}."
-        )
-    raise DeviceError(
-        f"`{path.name}` runs through ONNX Runtime, and this one has nothing for {device.torch}.",
-        "no-device",
-        "Choose auto or cpu, or install onnxruntime-gpu in place of onnxruntime.",
-    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 
 from ...models.bundle import ModelBundle
 from ...models.card import ModelCard
-from ...models.file import find_model, read_card
+from ...models.file import find_model, is_onnx, read_card
 from ...models.shared_bundle import load_shared_bundle
 from ..aoi import AreaOfInterest, load_aoi
 from ..class_map import CONFIDENCE_NODATA, ClassMapWriter, MapPaths
@@ -23,13 +24,14 @@ from ..events import Message, Result
 from ..grid import Grid, Window
 from ..manifest import describe_file, describe_grid, write_manifest
 from ..outputs import Outputs
+from ..own_network.run import OwnRun, own_predictions
 from ..patchwise import PATCH_TILE_PX, patch_form
 from ..polygons.areas import write_areas
 from ..polygons.layer import write_polygons
 from ..polygons.vector_file import require_vector_format
 from ..predict import Predictor, TilePrediction
 from ..progress import Meter, Report, section
-from ..radiometry import fit_radiometry
+from ..radiometry import Radiometry, fit_radiometry
 from ..scene.pair import PairNeeds, ScenePair
 from ..style import polygon_style_path, write_polygon_style, write_raster_style
 from ..tiling import Tile, default_tile_px, plan_tiles
@@ -96,29 +98,27 @@ def run(options: ClassifyOptions, report: Report) -> Result:
                 report(note)
             report(Message(device.reason))
             area = _area(pair, options)
-            bundle = load_shared_bundle(model_path)
-            if options.evaluation == "patch":
-                patch_form(bundle.network, card)
             sample = pair.sample()
             radiometry = fit_radiometry(card.radiometry, sample.ms, sample.pan)
-            predictor = Predictor(
-                bundle,
-                radiometry,
-                device,
-                batch_size=options.batch_size or (1 if device.is_cpu else 8),
-                grid=options.grid,
-                workers=device.workers,
-                evaluation=options.evaluation,
-            )
-            tiles = _tiles(area, bundle, options, device)
+            if is_onnx(model_path):
+                own = OwnRun(
+                    area.ms_window, device, options.device == "auto", options.grid,
+                    options.tile_px, options.evaluation,
+                )  # fmt: skip
+                card, device, tiles, predictions = own_predictions(
+                    model_path, pair, radiometry, own, report
+                )
+            else:
+                tiles, predictions = _predictions(
+                    pair, load_shared_bundle(model_path), radiometry, area, options, device
+                )
             share = 0.7 if options.polygons else 0.95
             scratch = drafts.get("confidence") or outputs.scratch(drafts["map"], ".tif")
             paths = MapPaths(
                 drafts["map"], scratch if options.polygons or options.confidence else None
             )
-            counts = _write_map(
-                pair, predictor, tiles, area, paths, section(report, 0.02, share, "classifying")
-            )
+            writing = section(report, 0.02, share, "classifying")
+            counts = _write_map(predictions, card, options.grid, area, paths, writing)
             notes = [n.text for n in pair.notes]
         _write_companions(options, card, paths, drafts, section(report, share, 0.99))
         summary = _summary(card, counts, area, device, began)
@@ -130,7 +130,7 @@ def run(options: ClassifyOptions, report: Report) -> Result:
             "grid": describe_grid(area.grid.crop(area.window)),
             "device": device.reason,
             "notes": notes,
-            "tiles": len(tiles),
+            "tiles": tiles,
             "outputs": {role: str(path) for role, path in targets.items()},
             "summary": summary,
         }
@@ -171,6 +171,30 @@ def _area(pair: ScenePair, options: ClassifyOptions) -> _Area:
     return _Area(pair.ms.grid, on_ms, 1, aoi)
 
 
+def _predictions(
+    pair: ScenePair,
+    bundle: ModelBundle,
+    radiometry: Radiometry,
+    area: _Area,
+    options: ClassifyOptions,
+    device: Device,
+) -> tuple[int, Iterator[TilePrediction]]:
+    """Return the number of tiles and the predictions of one of Panloom's own networks."""
+    if options.evaluation == "patch":
+        patch_form(bundle.network, bundle.card)
+    predictor = Predictor(
+        bundle,
+        radiometry,
+        device,
+        batch_size=options.batch_size or (1 if device.is_cpu else 8),
+        grid=options.grid,
+        workers=device.workers,
+        evaluation=options.evaluation,
+    )
+    tiles = _tiles(area, bundle, options, device)
+    return len(tiles), predictor.predict(pair, tiles)
+
+
 def _tiles(
     area: _Area, bundle: ModelBundle, options: ClassifyOptions, device: Device
 ) -> list[Tile]:
@@ -194,24 +218,23 @@ def _moved(window: Window, cols: int, rows: int) -> Window:
 
 
 def _write_map(
-    pair: ScenePair,
-    predictor: Predictor,
-    tiles: list[Tile],
+    predictions: Iterator[TilePrediction],
+    card: ModelCard,
+    grid_name: str,
     area: _Area,
     paths: MapPaths,
     report: Report,
 ) -> NDArray[np.int64]:
-    card = predictor.bundle.card
     tags = {
         "PANLOOM_VERSION": __version__,
         "PANLOOM_MODEL": card.name,
         "PANLOOM_WEIGHTS_SHA256": card.weights_sha256,
-        "PANLOOM_OPTIONS": json.dumps({"grid": predictor.grid, "ratio": card.ratio}),
+        "PANLOOM_OPTIONS": json.dumps({"grid": grid_name, "ratio": card.ratio}),
     }
     grid = area.grid.crop(area.window)
     meter = Meter(report, area.window.width * area.window.height, "classifying")
     with ClassMapWriter(paths, grid, card.classes, tags) as writer:
-        for prediction in predictor.predict(pair, tiles):
+        for prediction in predictions:
             meter.add(_write_tile(writer, area, prediction))
     return writer.counts
 
