@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .contract import FusionNetwork
-from .exact import BlockConv2d, fill_channels, grow, is_exporting, pad_kernel, trim
+from .exact import BlockConv2d, convolve, fill_channels, grow, is_exporting, pad_kernel, trim
 from .fusion import build_fusion
 from .units import ConvUnit
 
@@ -134,7 +134,9 @@ class ValidUnit(ConvUnit):
             return _relu(self.norm(y))
         weight, bias = pad_kernel(self.conv.weight, self.conv.bias)
         filled = fill_channels(x, weight.shape[1])
-        y = F.conv2d(filled, weight, bias, dilation=dilation)[:, : self.conv.out_channels]
+        y = convolve(filled, weight, bias, dilation=(dilation, dilation))[
+            :, : self.conv.out_channels
+        ]
         return _relu(self.norm(y))
 
 
