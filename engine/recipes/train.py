@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, replace
-from typing import Any
 
 import torch
 
@@ -26,8 +25,11 @@ from ..training.scene_list import SceneSource, read_scene_list
 from ..training.scenes import LabelledScene
 from ..training.sensor import require_pairs_fit
 from ..training.stage_one import StageOneOptions
+from ..training.summary import as_text, make_summary
 from ..training.trained_card import TrainingFacts, class_pixels, input_statistics, model_name
 from ..training.training_set import TrainingSet, load_training_set
+
+__all__ = ["TrainOptions", "as_text", "run"]
 
 EPOCHS, EPOCHS_FROM_BASE = 20, 10
 """Most epochs of a training without a time limit, and of one that starts from a base model."""
@@ -97,34 +99,9 @@ def run(options: TrainOptions, report: Report) -> Result:
             )
     if not outcome.cancelled:
         report(Progress(1.0))
-    return Result(
-        {"model": str(checkpoint.target)}, _summary(task.plan, outcome, checkpoint, began)
-    )
-
-
-def as_text(summary: dict[str, Any]) -> str:
-    """Return how the training went and what the model is worth, for people."""
-    rows = [
-        f"{'model':<18} {summary['model']} ({summary['network']}), "
-        f"{len(summary['classes'])} classes: {', '.join(summary['classes'])}",
-        f"{'training':<18} {summary['ended']}; epoch {summary['best_epoch']} of the "
-        f"{summary['epochs']} trained, {summary['seconds']:.0f} s",
-    ]
-    accuracy = summary["accuracy"]
-    if accuracy is None:
-        return "\n".join([*rows, f"{'accuracy':<18} not known: no sample was kept apart"])
-    kappa = "–" if accuracy["kappa"] is None else f"{accuracy['kappa']:.3f}"
-    rows += [
-        f"{'validation':<18} {accuracy['pixels']:,} pixels of the map",
-        f"{'overall accuracy':<18} {accuracy['oa']:.1%}",
-        f"{'average accuracy':<18} {accuracy['aa']:.1%}",
-        f"{'kappa':<18} {kappa}",
-    ]
-    rows += [
-        f"{'  F1 ' + name[:12]:<18} {'–' if value is None else format(value, '.1%')}"
-        for name, value in accuracy["f1"].items()
-    ]
-    return "\n".join(rows)
+    assert checkpoint.written is not None
+    summary = make_summary(task.plan, outcome, checkpoint.written, time.monotonic() - began)
+    return Result({"model": str(checkpoint.target)}, summary)
 
 
 def _sources(options: TrainOptions) -> list[SceneSource]:
@@ -240,24 +217,3 @@ def _settings(options: TrainOptions, plan: ModelPlan) -> TrainingOptions:
         seed=options.seed,
         seconds=None if options.minutes is None else 60 * options.minutes,
     )
-
-
-def _summary(
-    plan: ModelPlan, outcome: Outcome, checkpoint: Checkpoint, began: float
-) -> dict[str, Any]:
-    evaluation, standing = outcome.evaluation, outcome.standing
-    assert checkpoint.written is not None
-    return {
-        "model": checkpoint.written.name,
-        "network": plan.choice.name,
-        "arguments": plan.choice.arguments,
-        "classes": [c.name for c in plan.classes.classes],
-        "accuracy": None if evaluation is None else evaluation.metrics(),
-        "temperature": checkpoint.written.temperature,
-        "epochs": standing.epochs,
-        "best_epoch": standing.best_epoch,
-        "steps": standing.steps,
-        "ended": standing.ended,
-        "cancelled": outcome.cancelled,
-        "seconds": round(time.monotonic() - began, 1),
-    }
