@@ -1,4 +1,4 @@
-"""Class maps and confidence rasters as GeoTIFF: written in strips, read back with their classes."""
+"""Class maps and confidence rasters as GeoTIFF: written in tiles, read back with their classes."""
 
 from __future__ import annotations
 
@@ -7,25 +7,24 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 from xml.etree import ElementTree as ET
 
 import numpy as np
 import rasterio
 from numpy.typing import NDArray
-from rasterio.enums import ColorInterp, Resampling
-from rasterio.windows import Window as RasterioWindow
+from rasterio.enums import ColorInterp
 
 from ..models.classes import UNCLASSIFIED, ClassScheme, LandClass
 from .errors import InputError
 from .grid import Grid, Window
+from .halving import majority, mean
+from .map_raster import MapRaster
 
 CONFIDENCE_NODATA = 255
 """Confidence rasters hold percent, 0…100."""
 
 CLASSES_TAG = "PANLOOM_CLASSES"
-_BLOCK = 256
-_OVERVIEW_BELOW = 512
+_FEW_CLASSES = 24
 
 
 @dataclass(frozen=True)
@@ -39,24 +38,28 @@ class MapPaths:
 class ClassMapWriter:
     """Writes a class map, and its confidence, block row by block row.
 
-    ``write`` takes windows row of tiles by row of tiles; at most one row of tiles and one row of
-    blocks are held in memory. ``close`` (or leaving the context without an error) adds overviews,
-    class names and the attribute table.
+    ``write`` takes windows row of tiles by row of tiles and makes the overviews on the way; about
+    one row of blocks of each level is held in memory. ``close`` (or leaving the context without an
+    error) adds overviews, class names and the attribute table. ``threads`` of GDAL compress beside
+    the caller's: only where a GPU classifies and cores are idle; they cost more time in all.
     """
 
     def __init__(
-        self, paths: MapPaths, grid: Grid, scheme: ClassScheme, tags: Mapping[str, str]
+        self,
+        paths: MapPaths,
+        grid: Grid,
+        scheme: ClassScheme,
+        tags: Mapping[str, str],
+        threads: int | None = None,
     ) -> None:
         self._paths = paths
-        self._grid = grid
         self._scheme = scheme
-        self._tags = {**tags, CLASSES_TAG: json.dumps(scheme.to_json())}
-        self._map = _Strips(paths.class_map, grid, UNCLASSIFIED)
+        self._map = MapRaster(paths.class_map, grid, UNCLASSIFIED, majority, threads)
         self._map.dataset.write_colormap(1, _colormap(scheme))
-        self._map.dataset.update_tags(**self._tags)
-        self._confidence: _Strips | None = None
+        self._map.dataset.update_tags(**tags, **{CLASSES_TAG: json.dumps(scheme.to_json())})
+        self._confidence: MapRaster | None = None
         if paths.confidence is not None:
-            self._confidence = _Strips(paths.confidence, grid, CONFIDENCE_NODATA)
+            self._confidence = MapRaster(paths.confidence, grid, CONFIDENCE_NODATA, mean, threads)
             self._confidence.dataset.update_tags(**tags)
             self._confidence.dataset.set_band_description(1, "confidence (percent)")
         self.counts: NDArray[np.int64] = np.zeros(256, np.int64)
@@ -72,28 +75,41 @@ class ClassMapWriter:
     ) -> None:
         if kind is None:
             self.close()
-            return
-        for strips in (self._map, self._confidence):
-            if strips is not None:
-                strips.dataset.close()
+        else:
+            self._discard()
 
     def write(
         self, window: Window, codes: NDArray[np.uint8], confidence: NDArray[np.uint8]
     ) -> None:
         """Take class codes (0: nodata) and confidence (percent, 255: nodata), both (h, w)."""
-        self.counts += np.bincount(codes.ravel(), minlength=256)
         self._map.write(window, codes)
+        self._count(codes)
         if self._confidence is not None:
             self._confidence.write(window, confidence)
 
     def close(self) -> None:
         """Finish the files; raises ValueError where rows are missing."""
-        self._map.close()
-        _add_overviews(self._paths.class_map, self._grid, Resampling.mode)
+        try:
+            self._map.close()
+            if self._confidence is not None:
+                self._confidence.close()
+        except BaseException:
+            self._discard()
+            raise
         _write_names(self._paths.class_map, self._scheme, self.counts)
-        if self._confidence is not None and self._paths.confidence is not None:
-            self._confidence.close()
-            _add_overviews(self._paths.confidence, self._grid, Resampling.average)
+
+    def _discard(self) -> None:
+        for raster in (self._map, self._confidence):
+            if raster is not None:
+                raster.discard()
+
+    def _count(self, codes: NDArray[np.uint8]) -> None:
+        """Add to ``counts``: for few classes much faster than ``np.bincount``, which widens all."""
+        if len(self._scheme.codes) > _FEW_CLASSES:
+            self.counts += np.bincount(codes.ravel(), minlength=256)
+            return
+        for code in (UNCLASSIFIED, *self._scheme.codes):
+            self.counts[code] += np.count_nonzero(codes == code)
 
 
 def read_scheme(path: str | Path) -> ClassScheme:
@@ -159,75 +175,6 @@ def category_names(path: Path) -> dict[int, str]:
         return {}
     names = root.findall("PAMRasterBand[@band='1']/CategoryNames/Category")
     return {code: item.text for code, item in enumerate(names) if item.text}
-
-
-class _Strips:
-    """A one-band uint8 GeoTIFF that is written in whole rows of blocks, each block once."""
-
-    def __init__(self, path: Path, grid: Grid, nodata: int) -> None:
-        profile: dict[str, Any] = {
-            "driver": "GTiff",
-            "dtype": "uint8",
-            "count": 1,
-            "width": grid.width,
-            "height": grid.height,
-            "crs": grid.crs,
-            "transform": grid.transform,
-            "nodata": nodata,
-            "tiled": True,
-            "blockxsize": _BLOCK,
-            "blockysize": _BLOCK,
-            "compress": "deflate",
-            "zlevel": 1,
-            "num_threads": 2,
-            "bigtiff": "if_safer",
-        }
-        self.dataset = rasterio.open(path, "w", **profile)
-        self._rows: NDArray[np.uint8] = np.full((0, grid.width), nodata, np.uint8)
-        self._nodata = nodata
-        self._start = 0
-        self._filled = 0
-
-    def write(self, window: Window, values: NDArray[np.uint8]) -> None:
-        if values.shape != window.shape:
-            raise ValueError(f"{values.shape} values for a window of {window.shape}")
-        if window.row < self._start:
-            raise ValueError(f"row {window.row} was written already")
-        missing = window.bottom - self._start - len(self._rows)
-        if missing > 0:
-            more = np.full((missing, self.dataset.width), self._nodata, np.uint8)
-            self._rows = np.concatenate([self._rows, more])
-        top = window.row - self._start
-        self._rows[top : top + window.height, window.col : window.right] = values
-        if window.right == self.dataset.width:
-            self._filled = window.bottom
-            self._flush()
-
-    def close(self) -> None:
-        if self._filled != self.dataset.height:
-            raise ValueError(f"{self._filled} of {self.dataset.height} rows were written")
-        self.dataset.close()
-
-    def _flush(self) -> None:
-        end = (
-            self._filled if self._filled == self.dataset.height else self._filled // _BLOCK * _BLOCK
-        )
-        count = end - self._start
-        if count <= 0:
-            return
-        window = RasterioWindow(0, self._start, self.dataset.width, count)
-        self.dataset.write(self._rows[:count], 1, window=window)
-        self._rows = self._rows[count:].copy()
-        self._start = end
-
-
-def _add_overviews(path: Path, grid: Grid, resampling: Resampling) -> None:
-    factors: list[int] = []
-    while max(grid.width, grid.height) / 2 ** len(factors) > _OVERVIEW_BELOW:
-        factors.append(2 ** (len(factors) + 1))
-    if factors:
-        with rasterio.open(path, "r+") as dataset:
-            dataset.build_overviews(factors, resampling)
 
 
 def _colormap(scheme: ClassScheme) -> dict[int, tuple[int, int, int, int]]:

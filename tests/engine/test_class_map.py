@@ -15,6 +15,7 @@ from rasterio.crs import CRS
 from panloom.engine.class_map import ClassMapWriter, MapPaths, read_scheme
 from panloom.engine.errors import InputError
 from panloom.engine.grid import Grid, Window
+from panloom.engine.halving import majority, mean
 from panloom.models.classes import ClassScheme, LandClass
 
 SCHEME = ClassScheme(
@@ -94,6 +95,59 @@ def test_missing_rows_are_noticed(tmp_path, codes):
     writer.write(Window(0, 0, 10, 4), codes[:4, :10], codes[:4, :10])
     with pytest.raises(ValueError, match="4 of 10 rows"):
         writer.close()
+
+
+@pytest.mark.parametrize(
+    ("window", "message"),
+    [
+        (Window(0, 3, 10, 4), "row 3 was written already"),
+        (Window(4, 4, 6, 4), "64 pixels lie above row 8; 80 are needed"),
+        (Window(8, 4, 4, 4), "reaches beyond 10 × 10 pixels"),
+        (Window(0, 8, 10, 4), "reaches beyond 10 × 10 pixels"),
+    ],
+)
+def test_windows_that_do_not_follow_are_refused(tmp_path, window, message):
+    with ClassMapWriter(MapPaths(tmp_path / "m.tif"), grid(10, 10), SCHEME, {}) as writer:
+        first, second = np.ones((4, 10), np.uint8), np.ones(window.shape, np.uint8)
+        writer.write(Window(0, 0, 10, 4), first, first)
+        with pytest.raises(ValueError, match=message):
+            writer.write(window, second, second)
+        with pytest.raises(ValueError, match="values for a window"):
+            writer.write(Window(0, 4, 10, 6), first, first)
+        writer.write(Window(0, 4, 10, 6), *[np.ones((6, 10), np.uint8)] * 2)
+
+
+def test_an_error_leaves_no_scratch_files(tmp_path, codes):
+    paths = MapPaths(tmp_path / "m.tif", tmp_path / "c.tif")
+
+    def fail_halfway():
+        with ClassMapWriter(paths, grid(533, 611), SCHEME, {}) as writer:
+            writer.write(Window(0, 0, 533, 300), codes[:300], codes[:300])
+            raise RuntimeError("full disk")
+
+    with pytest.raises(RuntimeError, match="full disk"):
+        fail_halfway()
+    assert not list(tmp_path.glob("*.ovr"))
+    with pytest.raises(ValueError, match="300 of 611 rows"):  # noqa: SIM117
+        with ClassMapWriter(paths, grid(533, 611), SCHEME, {}) as writer:
+            writer.write(Window(0, 0, 533, 300), codes[:300], codes[:300])
+    assert not list(tmp_path.glob("*.ovr"))
+
+
+def test_both_files_have_overviews(tmp_path, codes):
+    confidence = np.where(codes == 0, 255, 10 * codes).astype(np.uint8)
+    write(tmp_path / "m.tif", codes, confidence, confidence_path=tmp_path / "c.tif")
+    for name, expected in (("m", majority(codes, 0)), ("c", mean(confidence, 255))):
+        with rasterio.open(tmp_path / f"{name}.tif", overview_level=0) as dataset:
+            np.testing.assert_array_equal(dataset.read(1), expected)
+
+
+def test_many_classes_are_counted_too(tmp_path):
+    scheme = ClassScheme(tuple(LandClass(c, f"c{c}", "#102030") for c in range(1, 201)))
+    codes = np.random.default_rng(3).integers(0, 201, (300, 260), dtype=np.uint8)
+    with ClassMapWriter(MapPaths(tmp_path / "m.tif"), grid(260, 300), scheme, {}) as writer:
+        writer.write(Window(0, 0, 260, 300), codes, codes)
+    np.testing.assert_array_equal(writer.counts, np.bincount(codes.ravel(), minlength=256))
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 300), (300, 1), (256, 256), (257, 257)])
