@@ -83,11 +83,13 @@ class Reporter:
     def __init__(self, listening: Listening, *, grace_s: float = GRACE_S) -> None:
         self._listening, self._grace_s = listening, grace_s
         self._cancelled = threading.Event()
+        self._begun = False
         self._ended = threading.Lock()
         self._last_fraction = 0.0
 
     def begin(self, hello: Hello) -> None:
         """Send the first event, also for a run that is cancelled already."""
+        self._begun = True
         self._send(hello)
 
     def report(self, event: Event) -> None:
@@ -123,7 +125,8 @@ class Reporter:
             return  # the run ended by itself meanwhile
         outputs.remove_live_drafts()
         try:
-            self._send(CancelledEvent())
+            if self._begun:
+                self._send(CancelledEvent())
         finally:
             os._exit(EXIT_CANCELLED)
 

@@ -25,9 +25,80 @@ GRACE_S = 1.5
 FAREWELL_S = 10.0
 """How long a child may take to exit after it has said its last."""
 
-_POLL_S = 0.05
-_LEFTOVER_S = 1.0
+POLL_S = 0.05
+"""How often somebody is asked whether to cancel."""
+
+LEFTOVER_S = 1.0
+"""How long the last lines of a child that is gone may take."""
+
 _LINE_BYTES = 1 << 20
+
+
+class Child:
+    """A running child with its lines; ``end`` has to be called, whatever happens before."""
+
+    def __init__(self, command: Sequence[str], environment: Mapping[str, str]) -> None:
+        """Start ``command``; raises OSError when it cannot be started."""
+        self.process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=dict(environment),
+            **_own_group(),
+        )
+        self._lines: queue.Queue[tuple[str, Optional[str]]] = queue.Queue(maxsize=10_000)
+        self._readers = [
+            threading.Thread(target=_read, args=(name, stream, self._lines), daemon=True)
+            for name, stream in (("out", self.process.stdout), ("err", self.process.stderr))
+        ]
+        self._killing = threading.Lock()
+        self.killed = False
+        for reader in self._readers:
+            reader.start()
+
+    def next_line(self, timeout_s: float = POLL_S) -> Optional[tuple[str, Optional[str]]]:
+        """Return a stream's name and its next line, None in place of a line at the stream's end.
+
+        Returns None where there is nothing for ``timeout_s``.
+        """
+        with contextlib.suppress(queue.Empty):
+            return self._lines.get(timeout=timeout_s) if timeout_s else self._lines.get_nowait()
+        return None
+
+    def send(self, line: bytes) -> None:
+        """Write to the child's stdin; raises OSError where it does not listen any more."""
+        assert self.process.stdin is not None
+        try:
+            self.process.stdin.write(line)
+            self.process.stdin.flush()
+        except ValueError:  # closed meanwhile
+            raise BrokenPipeError from None
+
+    def let_go(self) -> None:
+        """Close the leash, which asks the child to stop."""
+        assert self.process.stdin is not None
+        with contextlib.suppress(OSError):
+            self.process.stdin.close()
+
+    def has_exited(self) -> bool:
+        """Return whether the child is gone and every line of it was taken."""
+        return self.process.poll() is not None and self._lines.empty()
+
+    def kill(self) -> None:
+        """Kill the child's whole group, also what is left of it when the child is gone."""
+        with self._killing:
+            # Once: when nothing is left of the group, the system may give its number to others.
+            if not self.killed:
+                _kill_tree(self.process)
+                self.killed = True
+
+    def end(self) -> int:
+        """Leave no process and no thread of the child, and return its exit code."""
+        self.let_go()
+        self.kill()
+        _drain(self._readers, self._lines)
+        return self.process.wait()
 
 
 def run_child(
@@ -43,27 +114,12 @@ def run_child(
     killed. Whatever happens, also an exception from ``on_line``, no descendant is left running.
     Raises OSError when the command cannot be started.
     """
-    child = subprocess.Popen(
-        command,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env=dict(environment),
-        **_own_group(),
-    )
-    lines: queue.Queue[tuple[str, Optional[str]]] = queue.Queue(maxsize=10_000)
-    readers = [
-        threading.Thread(target=_read, args=(name, stream, lines), daemon=True)
-        for name, stream in (("out", child.stdout), ("err", child.stderr))
-    ]
-    for reader in readers:
-        reader.start()
+    child = Child(command, environment)
     try:
-        _follow(child, lines, on_line, is_cancelled, grace_s)
+        _follow(child, on_line, is_cancelled, grace_s)
     finally:
-        _end_tree(child)
-        _drain(readers, lines)
-    return child.wait()
+        code = child.end()
+    return code
 
 
 def _own_group() -> dict[str, Any]:
@@ -85,39 +141,36 @@ def _read(name: str, stream: IO[bytes], lines: queue.Queue[tuple[str, Optional[s
 
 
 def _follow(
-    child: subprocess.Popen[bytes],
-    lines: queue.Queue[tuple[str, Optional[str]]],
-    on_line: OnLine,
-    is_cancelled: Callable[[], bool],
-    grace_s: float,
+    child: Child, on_line: OnLine, is_cancelled: Callable[[], bool], grace_s: float
 ) -> None:
     """Hand over lines until both streams have ended or a deadline has passed."""
     deadline: Optional[float] = None
-    leash_closed = False
+    let_go = False
     open_streams = 2
     while open_streams and (deadline is None or time.monotonic() < deadline):
-        with contextlib.suppress(queue.Empty):
-            name, line = lines.get(timeout=_POLL_S)
+        heard = child.next_line()
+        if heard is not None:
+            name, line = heard
             if line is None:
                 open_streams -= 1
             elif on_line(name, line):
                 deadline = _earlier(deadline, FAREWELL_S)
-        if not leash_closed and is_cancelled():
-            leash_closed = True
-            _close(child.stdin)
+        if not let_go and is_cancelled():
+            let_go = True
+            child.let_go()
             deadline = _earlier(deadline, grace_s)
-        if child.poll() is not None and lines.empty():
+        if child.has_exited():
             # A descendant that outlives the child may hold its streams open.
-            deadline = _earlier(deadline, _LEFTOVER_S)
+            deadline = _earlier(deadline, LEFTOVER_S)
     if deadline is None:
         # Streams closed, process alive: nothing more can be learned from it.
         with contextlib.suppress(subprocess.TimeoutExpired):
-            child.wait(timeout=grace_s)
+            child.process.wait(timeout=grace_s)
 
 
 def _drain(readers: list[threading.Thread], lines: queue.Queue[tuple[str, Optional[str]]]) -> None:
     """Let readers that wait for room in the queue come to their end."""
-    deadline = time.monotonic() + _LEFTOVER_S
+    deadline = time.monotonic() + LEFTOVER_S
     while any(r.is_alive() for r in readers) and time.monotonic() < deadline:
         with contextlib.suppress(queue.Empty):
             lines.get(timeout=0.01)
@@ -128,15 +181,7 @@ def _earlier(deadline: Optional[float], seconds: float) -> float:
     return fresh if deadline is None else min(deadline, fresh)
 
 
-def _close(stream: Optional[IO[bytes]]) -> None:
-    if stream is not None:
-        with contextlib.suppress(OSError):
-            stream.close()
-
-
-def _end_tree(child: subprocess.Popen[bytes]) -> None:
-    """Kill the child's whole group, also when only its descendants are left."""
-    _close(child.stdin)
+def _kill_tree(child: subprocess.Popen[bytes]) -> None:
     if os.name == "nt":
         if child.poll() is None:
             subprocess.run(

@@ -32,6 +32,10 @@ _REMOVED = frozenset(
 _REMOVED_PREFIXES = ("DYLD_", "QT_")
 
 
+PROGRAM_WORDS = 3
+"""How many words of a command start the engine; the others are those typed after ``panloom``."""
+
+
 def engine_command(python: str, command: str, *words: str, **options: OptionValue) -> list[str]:
     """Return the command that runs the engine's ``command`` with ``--events``.
 

@@ -69,24 +69,18 @@ def run_engine(
     Raises EngineError with the engine's own sentence, or with what is known of its crash;
     EngineCancelled after a cancel, when no process of the engine is left.
     """
-    heard = _Heard(listener)
+    heard = Heard(listener)
     try:
         code = run_child(command, environment, heard.line, listener.is_cancelled, grace_s)
     except OSError as error:
         text = f"The engine's Python “{command[0]}” could not be started: {error.strerror}."
         raise EngineError(text, SET_UP, "engine-missing") from error
-    if isinstance(heard.ending, Result):
-        return heard.ending
-    if isinstance(heard.ending, Cancelled) or listener.is_cancelled():
-        raise EngineCancelled
-    if isinstance(heard.ending, Failure):
-        raise EngineError(heard.ending.message, heard.ending.hint, heard.ending.code)
-    raise _crash(code, heard)
+    return heard.result(code)
 
 
 @dataclass
-class _Heard:
-    """What the engine has said so far."""
+class Heard:
+    """What the engine has said of one run so far."""
 
     listener: Listener
     hello: Optional[Hello] = None
@@ -103,6 +97,19 @@ class _Heard:
             return False
         self._event(text)
         return self.ending is not None
+
+    def result(self, code: int) -> Result:
+        """Return the result of a run that is over; ``code`` is the engine's exit code if it ended.
+
+        Raises EngineError and EngineCancelled as ``run_engine`` does.
+        """
+        if isinstance(self.ending, Result):
+            return self.ending
+        if isinstance(self.ending, Cancelled) or self.listener.is_cancelled():
+            raise EngineCancelled
+        if isinstance(self.ending, Failure):
+            raise EngineError(self.ending.message, self.ending.hint, self.ending.code)
+        raise _crash(code, self)
 
     def _event(self, text: str) -> None:
         try:
@@ -145,7 +152,7 @@ def _protocol_fault(what: str) -> EngineError:
     )
 
 
-def _crash(code: int, heard: _Heard) -> EngineError:
+def _crash(code: int, heard: Heard) -> EngineError:
     """Return the error for an engine that ended without its terminal event."""
     last = "\n".join(heard.last_lines)
     if "No module named panloom" in last:

@@ -10,9 +10,11 @@ from ..engine.events import Message, Progress, Result
 from .child_process import GRACE_S
 from .engine_command import OptionValue, copyable, engine_command
 from .engine_process import EngineCancelled, EngineError, Listener, run_engine
-from .settings import child_environment, engine_python
+from .settings import child_environment, engine_python, keeps_warm
+from .warm_engine import WarmEngine
 
 _EVERY_S = 15.0
+_WARM = WarmEngine()
 
 
 def run_for_feedback(
@@ -43,7 +45,9 @@ def run_with_grace(
         line = engine_command(engine_python(), command, *words, **options)
         feedback.pushInfo("The engine's command:")
         feedback.pushCommandInfo(copyable(line))
-        return run_engine(line, child_environment(), feedback_listener(feedback), grace_s)
+        # A check answers for an engine that starts, not for one that runs already.
+        run = _WARM.run if keeps_warm() and command != "check" else run_engine
+        return run(line, child_environment(), feedback_listener(feedback), grace_s)
     except EngineError as error:
         raise QgsProcessingException(f"{error.message}\n{error.hint}".strip()) from error
 
@@ -65,6 +69,16 @@ def engine_state() -> tuple[bool, str]:
     except EngineError as error:
         return False, f"{error.message} {error.hint}"
     return True, ""
+
+
+def retire_warm_engine() -> None:
+    """End the warm engine, if there is one, as soon as it runs nothing."""
+    _WARM.retire()
+
+
+def close_warm_engine() -> None:
+    """End the warm engine, if there is one, and what it runs."""
+    _WARM.close()
 
 
 class _ProgressText:

@@ -6,6 +6,7 @@ from typing import Any, Optional
 
 from qgis.core import QgsApplication
 
+from .engine_run import close_warm_engine
 from .provider import PanloomProvider
 
 
@@ -31,7 +32,8 @@ class PanloomPlugin:
         self._iface.registerOptionsWidgetFactory(self._options)
 
     def unload(self) -> None:
-        """Remove what was registered."""
+        """Remove what was registered, and end the engine if one was kept."""
+        close_warm_engine()
         if self._options is not None:
             self._iface.unregisterOptionsWidgetFactory(self._options)
             self._options = None

@@ -13,6 +13,7 @@ from .engine_home import find_python
 
 _PYTHON = "panloom/python"
 _FOLDER = "panloom/engine_folder"
+_WARM = "panloom/keep_warm"
 _TRAINED = "panloom/trained_models"
 _TRAINED_KEPT = 10
 
@@ -47,6 +48,16 @@ def set_engine_folder(folder: Path) -> None:
 def engine_python() -> str:
     """Return the interpreter that runs the engine; raises EngineError where there is none."""
     return find_python(os.environ, python_setting(), engine_folder())
+
+
+def keeps_warm() -> bool:
+    """Return whether the engine stays between runs; it does not unless the user said so."""
+    return bool(QgsSettings().value(_WARM, False, type=bool))
+
+
+def set_keeps_warm(keeps: bool) -> None:
+    """Keep whether the engine stays between runs."""
+    QgsSettings().setValue(_WARM, keeps)
 
 
 def trained_models() -> list[str]:

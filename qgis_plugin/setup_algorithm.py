@@ -18,6 +18,7 @@ from qgis.core import (
 from qgis.PyQt.QtGui import QIcon
 
 from .engine_process import EngineCancelled, EngineError
+from .engine_run import retire_warm_engine
 from .environment_setup import DEVICES, SetupOptions, Voice, set_up
 from .parameters import with_help
 from .presentation import ENGINE, MANUAL, icon, paragraphs
@@ -91,6 +92,7 @@ class SetUpEngineAlgorithm(QgsProcessingAlgorithm):
             proxy=proxy_url(),
             environment=child_environment(),
         )
+        retire_warm_engine()  # it holds files of the environment that is replaced
         try:
             python = set_up(options, _voice(feedback))
         except EngineCancelled:
