@@ -53,11 +53,11 @@ class Radiometry:
         The masks are (B, 1, r·h, r·w). An MS pixel counts as valid where one of its PAN pixels is;
         invalid pixels become 0.
         """
-        ratio = pan.shape[-1] // ms.shape[-1]
-        ms_known = F.max_pool2d(ms_valid.to(ms.dtype), ratio) > 0  # (B, 1, h, w)
-        return (
-            self._scaled(ms, self.ms_offset, self.ms_scale).where(ms_known, 0.0),
-            self._scaled(pan, (self.pan_offset,), (self.pan_scale,)).where(pan_valid.bool(), 0.0),
+        return blank_invalid(
+            self._scaled(ms, self.ms_offset, self.ms_scale),
+            self._scaled(pan, (self.pan_offset,), (self.pan_scale,)),
+            ms_valid,
+            pan_valid,
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -76,6 +76,18 @@ class Radiometry:
         offsets = torch.tensor(offset, dtype=dn.dtype, device=dn.device).reshape(shape)
         scales = torch.tensor(scale, dtype=dn.dtype, device=dn.device).reshape(shape)
         return ((dn - offsets) * scales).clamp(*self.limits)
+
+
+def blank_invalid(
+    ms: Tensor, pan: Tensor, ms_valid: Tensor, pan_valid: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Return network input with 0 where pixels are invalid; ``Radiometry.apply`` says the shapes.
+
+    Maps and training share this rule.
+    """
+    ratio = int(pan.shape[-1]) // int(ms.shape[-1])
+    ms_known = F.max_pool2d(ms_valid.float(), ratio) > 0  # (B, 1, h, w)
+    return ms.where(ms_known, 0.0), pan.where(pan_valid.bool(), 0.0)
 
 
 def fit_radiometry(

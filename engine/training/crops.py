@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..radiometry import Radiometry, fit_radiometry
+from ..radiometry import Radiometry, blank_invalid, fit_radiometry
 from .scenes import UNLABELLED, LabelledScene
 
 
@@ -46,6 +46,17 @@ class Batch:
     ms: Tensor
     pan: Tensor
     labels: Tensor
+
+
+@dataclass(frozen=True)
+class _Piece:
+    """A crop as it is in its scene: DN and validity as there, labels (h, w)."""
+
+    ms: NDArray[np.float32]
+    pan: NDArray[np.float32]
+    ms_valid: NDArray[np.bool_]
+    pan_valid: NDArray[np.bool_]
+    labels: NDArray[np.int64]
 
 
 class CropSource:
@@ -90,13 +101,18 @@ class CropSource:
         pixel = int(self.rng.choice(self._pixels[number][class_index]))
         row, col = divmod(pixel, scene.labels.shape[1])
         top, left = (self._start(p, n) for p, n in zip((row, col), scene.labels.shape, strict=True))
-        ms, pan, labels = self._cut(scene, top, left)
-        ms, pan = self._disturb(ms, pan, self._radiometry(number))
+        piece = self._cut(scene, top, left)
+        disturbed = self._disturb(piece.ms, piece.pan, self._radiometry(number))
+        masks = piece.ms_valid, piece.pan_valid
+        ms, pan = blank_invalid(
+            *(torch.from_numpy(x)[None] for x in disturbed),
+            *(torch.from_numpy(x)[None, None] for x in masks),
+        )
         turns, flip = int(self.rng.integers(4)), bool(self.rng.integers(2))
         return (
-            _turn(torch.from_numpy(ms), turns, flip),
-            _turn(torch.from_numpy(pan), turns, flip),
-            _turn(torch.from_numpy(labels), turns, flip),
+            _turn(ms[0], turns, flip),
+            _turn(pan[0], turns, flip),
+            _turn(torch.from_numpy(piece.labels), turns, flip),
         )
 
     def _start(self, pixel: int, length: int) -> int:
@@ -105,11 +121,10 @@ class CropSource:
         start = pixel - int(self.rng.integers(size // 4, size - size // 4))
         return max(0, min(start, length - size))
 
-    def _cut(
-        self, scene: LabelledScene, top: int, left: int
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.int64]]:
+    def _cut(self, scene: LabelledScene, top: int, left: int) -> _Piece:
         size, ratio, reach = self.options.crop_px, scene.ratio, self.options.pan_shift_px
-        ms = scene.ms[:, top : top + size, left : left + size]
+        here = np.s_[..., top : top + size, left : left + size]
+        fine = np.s_[top * ratio : (top + size) * ratio, left * ratio : (left + size) * ratio]
         rows, cols = (
             np.clip(
                 np.arange(start * ratio, (start + size) * ratio)
@@ -119,8 +134,11 @@ class CropSource:
             )
             for start, length in zip((top, left), scene.pan.shape[1:], strict=True)
         )
-        labels = scene.labels[top : top + size, left : left + size]
-        return ms, scene.pan[:, rows[:, None], cols], labels
+        moved = np.s_[..., rows[:, None], cols]
+        return _Piece(
+            scene.ms[here], scene.pan[moved], scene.ms_valid[fine], scene.pan_valid[moved],
+            scene.labels[here],
+        )  # fmt: skip
 
     def _radiometry(self, number: int) -> Radiometry:
         known = self._radiometries[number]
@@ -131,7 +149,7 @@ class CropSource:
     def _disturb(
         self, ms: NDArray[np.float32], pan: NDArray[np.float32], radiometry: Radiometry
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Return network input with random light, haze and noise."""
+        """Return network input with random light, haze and noise, of invalid pixels too."""
         o, rng, bands = self.options, self.rng, len(ms)
         light = rng.normal(0, o.light)
         gain = np.exp(light + rng.normal(0, o.band, (bands, 1, 1)))
@@ -156,7 +174,10 @@ class CropSource:
 def _radiometries(
     scene: LabelledScene, spec: dict[str, object], parts: int, rng: np.random.Generator
 ) -> list[Radiometry]:
-    """Return the scene's own radiometry, then those of random rectangles of it."""
+    """Return the scene's own radiometry, then those of valid pixels in random rectangles of it.
+
+    Where a rectangle has none, the scene's own stands in.
+    """
     found = [scene.radiometry(spec)]
     ratio = scene.ratio
     height, width = scene.labels.shape
@@ -164,10 +185,12 @@ def _radiometries(
         h, w = (max(8, int(n * rng.uniform(0.25, 0.7))) for n in (height, width))
         top, left = int(rng.integers(0, height - h + 1)), int(rng.integers(0, width - w + 1))
         ms = scene.ms[:, top : top + h : 2, left : left + w : 2]
-        pan = scene.pan[0, top * ratio : (top + h) * ratio, left * ratio : (left + w) * ratio]
-        known = scene.ms_valid & scene.pan_valid
-        ms_known = known[::ratio, ::ratio][top : top + h : 2, left : left + w : 2]
-        found.append(fit_radiometry(spec, ms[:, ms_known], pan.reshape(1, -1)[:, ::4]))
+        fine = np.s_[top * ratio : (top + h) * ratio, left * ratio : (left + w) * ratio]
+        known = (scene.ms_valid & scene.pan_valid)[fine]
+        ms_known = known[::ratio, ::ratio][::2, ::2]
+        pan = scene.pan[0][fine][scene.pan_valid[fine]][::4]
+        some = ms_known.any()
+        found.append(fit_radiometry(spec, ms[:, ms_known], pan[None]) if some else found[0])
     return found
 
 

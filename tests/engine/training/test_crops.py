@@ -72,7 +72,7 @@ def test_the_pan_moves_by_no_more_than_asked() -> None:
     still = np.arange(16 * 2)
     seen = set()
     for _ in range(40):
-        _, pan, _ = source._cut(scene, 10, 12)
+        pan = source._cut(scene, 10, 12).pan
         matches = [
             (dy, dx)
             for dy in (-1, 0, 1)
