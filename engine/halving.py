@@ -42,11 +42,12 @@ def mean(values: Values, nodata: int) -> Values:
     values = np.ascontiguousarray(_even(values, nodata))
     empty = values == nodata
     if not empty.any():
-        fast: Values = ((_block_sums(values) + np.uint16(2)) >> np.uint16(2)).astype(np.uint8)
-        return fast
+        quarters = (_block_sums(values) + np.uint16(2)) >> np.uint16(2)
+        return quarters.astype(np.uint8)
     counts = np.uint16(4) - _block_sums(empty.view(np.uint8))
     sums = _block_sums(np.where(empty, np.uint8(0), values))
-    return _rounded_means(nodata)[counts, sums]
+    means: Values = _rounded_means(nodata)[counts, sums]
+    return means
 
 
 def _even(values: Values, nodata: int) -> Values:
