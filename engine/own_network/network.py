@@ -15,7 +15,7 @@ from ...models.card import ModelCard
 from ...models.file import read_card
 from ..errors import DeviceError, ModelError
 from .graph_file import read_graph
-from .session import open_session, reason_of
+from .session import is_memory, open_session, reason_of
 from .settings import LOGITS, BlendSettings, read_settings
 from .signature import Signature, read_signature, wrong_classes
 
@@ -68,8 +68,8 @@ class OwnNetwork:
         return first
 
     def _failed(self, error: Exception) -> ModelError | DeviceError:
-        side, reason = self.settings.tile_px, reason_of(error)
-        if isinstance(error, MemoryError) or "alloc" in reason.lower():
+        side = self.settings.tile_px
+        if is_memory(error):
             return DeviceError(
                 f"One tile of {side} × {side} MS pixels of `{self.path.name}` does not fit the "
                 "memory.",
@@ -77,7 +77,7 @@ class OwnNetwork:
                 f"Make `tile_px` smaller in `{self.path.stem}.json`.",
             )
         return ModelError(
-            f"`{self.path.name}` fails on a tile of {side} × {side} MS pixels: {reason}.",
+            f"`{self.path.name}` fails on a tile of {side} × {side} MS pixels: {reason_of(error)}.",
             "onnx-run",
             "Set `tile_px` in the card's arguments to a size that the network takes, or export it "
             "with symbolic sizes.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,11 @@ from ..errors import DeviceError, ModelError
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
+
+_PREFIX = re.compile(r"^\[ONNXRuntimeError\] : \d+ : \w+ : (?:Load model from .*? failed:)?")
+_PLACE = re.compile(r"\S+\.(?:h|cc|cpp|cu):\d+ .*?\) ")
+_NEW_OPSET = re.compile(r"Opset (\d+) is under development.* till opset (\d+)")
+_NO_MEMORY = ("allocate memory", "bad_alloc", "bad allocation", "out of memory", "alloc_failed")
 
 
 def runtime_device(device: Device, *, may_replace: bool) -> Device:
@@ -46,15 +52,34 @@ def open_session(path: Path, device: Device) -> InferenceSession:
     try:
         return onnxruntime.InferenceSession(path, options, providers=providers)
     except Exception as error:  # the runtime's errors have no common base of their own
-        raise ModelError(
-            f"ONNX Runtime {onnxruntime.__version__} cannot load `{path.name}`: "
-            f"{reason_of(error)}.",
-            "onnx-load",
-            "Export it again, with opset 17 where another was used.",
-        ) from error
+        raise _refused(path, error, onnxruntime.__version__) from error
 
 
 def reason_of(error: Exception) -> str:
-    """Return the runtime's own words for ``error``, on one line, without its prefix."""
+    """Return the runtime's own words for ``error`` on one line, without files and functions."""
     text = " ".join(str(error).split())
-    return text.rsplit("] : ", 1)[-1].split(" : ", 2)[-1][:300].rstrip(" .")
+    for noise in (_PREFIX, _PLACE):
+        text = noise.sub("", text)
+    return text[:300].rstrip(" .")
+
+
+def is_memory(error: Exception) -> bool:
+    """Return whether the runtime failed for lack of memory, of which its errors have no kind."""
+    text = str(error).lower()
+    return isinstance(error, MemoryError) or any(words in text for words in _NO_MEMORY)
+
+
+def _refused(path: Path, error: Exception, version: str) -> ModelError:
+    opsets = _NEW_OPSET.search(str(error))
+    if opsets:
+        return ModelError(
+            f"`{path.name}` is in opset {opsets[1]}; ONNX Runtime {version} knows those up to "
+            f"{opsets[2]}.",
+            "onnx-opset",
+            "Export it with opset 17.",
+        )
+    return ModelError(
+        f"ONNX Runtime {version} cannot load `{path.name}`: {reason_of(error)}.",
+        "onnx-load",
+        "Export it again; docs/own-models.md says how.",
+    )
