@@ -48,8 +48,8 @@ def load_bundle(path: Path) -> ModelBundle:
     """Return the model in ``path``, on the CPU; raises ModelFileError for a file that lies."""
     if is_onnx(path):
         raise ModelFileError(
-            f"`{path.name}` is an ONNX network: its weights can be run, not trained or timed; a "
-            ".safetensors model is needed here."
+            f"`{path.name}` is an ONNX network, which can be run but not trained; a .safetensors "
+            "model is needed here."
         )
     card = verify_weights(path)
     try:

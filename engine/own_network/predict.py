@@ -75,7 +75,15 @@ class BlendedPredictor:
         return self._scale if self.network.on_pan_grid else 1
 
     def _predict_tile(self, weights: Image, tile: Tile, data: TileData) -> tuple[Tile, Image, Mask]:
-        """Return weighted probabilities (K, t, t) and where the map is valid, on their grids."""
+        """Return weighted probabilities (K, t, t) and where the map is valid, on their grids.
+
+        Where no pixel of a tile is valid, nobody sees what its network would say: zeros.
+        """
+        ratio, valid = self.network.card.ratio, data.valid
+        if self.grid == "ms":
+            valid = np.all(_blocks(valid[np.newaxis], ratio), axis=(2, 4))[0]
+        if not valid.any():
+            return tile, np.zeros((len(self.network.card.classes), *weights.shape), "f4"), valid
         with torch.inference_mode():
             ms, pan = self.radiometry.apply(
                 _tensor(data.ms), _tensor(data.pan), _tensor(data.ms_valid[np.newaxis]),
@@ -83,10 +91,7 @@ class BlendedPredictor:
             )  # fmt: skip
         probability = self.network.probabilities(ms[0].numpy(), pan[0].numpy())
         if self.network.on_pan_grid and self._blend_scale == 1:
-            probability = _mean_of_blocks(probability, self.network.card.ratio)
-        valid = data.valid
-        if self.grid == "ms":
-            valid = np.all(_blocks(valid[np.newaxis], self.network.card.ratio), axis=(2, 4))[0]
+            probability = _mean_of_blocks(probability, ratio)
         return tile, probability * weights, valid
 
     def _finish(

@@ -159,8 +159,8 @@ def test_a_graph_that_the_runtime_refuses(tmp_path):
     assert code == "onnx-load"
     assert re.fullmatch(
         r"ONNX Runtime [\d.]+ cannot load `net\.onnx`: This is an invalid model\..*No Op "
-        r"registered for NoSuchOperator with domain_version of 17\. Export it again; docs/own-models\.md says "
-        r"how\.",
+        r"registered for NoSuchOperator with domain_version of 17\. Export it again; "
+        r"docs/own-models\.md says how\.",
         sentence,
     )
     assert str(tmp_path) not in sentence

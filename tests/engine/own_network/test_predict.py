@@ -13,7 +13,7 @@ from onnx import helper
 from panloom.engine.device import Device
 from panloom.engine.errors import ModelError
 from panloom.engine.grid import Window
-from panloom.engine.own_network.network import load_own_network
+from panloom.engine.own_network.network import OwnNetwork, load_own_network
 from panloom.engine.own_network.plan import plan_blend
 from panloom.engine.own_network.predict import BlendedPredictor
 from panloom.engine.radiometry import fit_radiometry
@@ -212,6 +212,24 @@ def test_scenes_of_any_size_run(tmp_path, write_raster, width, height):
     valid = np.ones(pan[0].shape, bool)
     found = predict(save(tmp_path / "copy.onnx", copy()), paths)
     agree(found, decided(pan[0].astype(np.float32) / 1000, valid), valid)
+
+
+def test_tiles_without_a_valid_pixel_change_nothing(tmp_path, scene, write_raster, monkeypatch):
+    """They are not computed; computed as well, the map is the same."""
+    ms, pan = scene[0].copy(), scene[1]
+    ms[:, :, 17:] = 0
+    paths = write_pair(write_raster, "half", ms, pan)
+    path = save(tmp_path / "global.onnx", with_global_pooling())
+    runs = []
+    run = OwnNetwork.probabilities
+    monkeypatch.setattr(OwnNetwork, "probabilities", lambda *inputs: runs.append(1) or run(*inputs))
+    codes, confidence = predict(path, paths)
+    assert len(runs) == 4 * 2  # of 4 × 4 tiles
+    whole = predict(path, scene[2:])
+    inside = np.s_[:, :8]  # whose tiles see nothing of what is gone
+    assert np.array_equal(codes[inside], whole[0][inside])
+    assert np.array_equal(confidence[inside], whole[1][inside])
+    assert np.array_equal(codes == 0, ~valid_pan(ms, pan))
 
 
 def test_nan_from_a_network_is_a_sentence(tmp_path, scene):
