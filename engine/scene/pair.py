@@ -14,11 +14,12 @@ from ..events import Message
 from ..grid import Grid, Window
 from .align import Alignment, align, place
 from .needs import PairNeeds, require_fit, require_pan
+from .pair_images import PairImages
 from .pan_shift import Shift, decide_shift, fixed_shift, shift_text
-from .pixel_indices import blocks, fine_indices, hull, reflect
+from .pixel_indices import blocks
 from .raster import Raster
 from .registration import Patch, Registration, estimate_shift, registration_windows
-from .resample import Resampler
+from .tile_data import TileData
 
 __all__ = ["AlignedRaster", "PairNeeds", "ScenePair", "SceneSample", "TileData"]
 
@@ -27,23 +28,6 @@ Mask = NDArray[np.bool_]
 
 _STRIPS = 64
 _STRIP_ROWS = 4
-
-
-@dataclass(frozen=True)
-class TileData:
-    """Pixels of one window: ``ms`` (C, h, w) and ``pan`` (1, r·h, r·w), DN as float32.
-
-    The masks are (r·h, r·w). ``ms_valid`` and ``pan_valid`` say where the content is usable; beyond
-    the scene's border both describe the reflected content. ``valid`` is True where the map has a
-    class: PAN pixels of ``map_window`` where both are usable. DN of invalid pixels is 0; an MS
-    pixel keeps its DN where at least one of its PAN pixels is valid.
-    """
-
-    ms: Image
-    pan: Image
-    ms_valid: Mask
-    pan_valid: Mask
-    valid: Mask
 
 
 @dataclass(frozen=True)
@@ -67,7 +51,8 @@ class ScenePair:
 
     ``pan.grid == ms.grid.refine(ratio)``. The map to write is ``map_window`` of ``pan.grid``;
     around it lie less than ``ratio`` rows and columns that fill up whole MS pixels. ``shift`` is
-    the displacement corrected, in PAN pixels; ``notes`` says what was decided and why.
+    the displacement corrected, in PAN pixels; ``notes`` says what was decided and why; ``images``
+    reads both images.
     """
 
     def __init__(
@@ -85,7 +70,7 @@ class ScenePair:
         self.shift = shift
         self.notes: tuple[Message, ...] = (*notes, *alignment.notes)
         self._alignment = alignment
-        self._resampler = Resampler(ms, alignment.pixel_map, alignment.ratio)
+        self.images = PairImages(ms, pan, alignment)
 
     @classmethod
     def open(
@@ -127,21 +112,20 @@ class ScenePair:
         return tuple(band.name for band in self.ms.raster.bands)
 
     def read(self, window: Window) -> TileData:
-        """Return the pixels of a window on ``ms.grid``, which may reach beyond the scene.
+        """Return the pixels of a window on ``ms.grid`` as float32; it may reach beyond the scene.
 
         Beyond the border each image is reflected about the center of its outermost pixel, as often
         as it takes; what is read of a place never depends on the window.
         """
-        grid = self.ms.grid
-        cols = reflect(np.arange(window.col, window.right), grid.width)
-        rows = reflect(np.arange(window.row, window.bottom), grid.height)
-        inner = hull(cols, rows)
-        ms, ms_valid = self._read_ms(inner)
-        cols, rows = cols - inner.col, rows - inner.row
-        ms_valid = ms_valid[np.ix_(fine_indices(rows, self.ratio), fine_indices(cols, self.ratio))]
-        pan, pan_valid = self._read_pan(window.refine(self.ratio))
-        valid = ms_valid & pan_valid & self._in_map(window.refine(self.ratio))
-        return TileData(ms[:, rows[:, np.newaxis], cols], pan, ms_valid, pan_valid, valid)
+        return self.read_raw(window).as_float()
+
+    def read_raw(self, window: Window) -> TileData:
+        """Return what ``read`` does with DN in the files' types; see ``TileData``.
+
+        The type of each image is the same at every read: that of its bands where they share one
+        of 8 or 16 bits, else float32; float32 for an MS that is resampled.
+        """
+        return self.images.read(window).cut(window)
 
     def sample(self, max_pixels: int = 500_000) -> SceneSample:
         """Return at most ``max_pixels`` valid MS pixels on a lattice over the whole scene.
@@ -193,39 +177,6 @@ class ScenePair:
         trace: TracebackType | None,
     ) -> None:
         self.close()
-
-    def _read_ms(self, window: Window) -> tuple[Image, Mask]:
-        """Return DN (C, h, w) and valid (r·h, r·w) of a window inside the working grid."""
-        origin = self._alignment.ms_origin
-        if origin is None:
-            dn, fine_valid = self._resampler.read(window)
-        else:
-            col, row = window.col + origin[0], window.row + origin[1]
-            dn, valid = self.ms.raster.read(Window(col, row, window.width, window.height))
-            fine_valid = valid.repeat(self.ratio, axis=0).repeat(self.ratio, axis=1)
-        empty = ~blocks(fine_valid, self.ratio).any(axis=(1, 3))
-        return np.where(empty, np.float32(0), dn), fine_valid
-
-    def _read_pan(self, fine: Window) -> tuple[Image, Mask]:
-        """Return DN (1, r·h, r·w) and valid of a window on the PAN grid."""
-        true = self.map_window
-        cols = true.col + reflect(np.arange(fine.col, fine.right) - true.col, true.width)
-        rows = true.row + reflect(np.arange(fine.row, fine.bottom) - true.row, true.height)
-        inner = hull(cols, rows)
-        col, row = self._alignment.pan_origin
-        dn, valid = self.pan.raster.read(
-            Window(inner.col + col, inner.row + row, inner.width, inner.height)
-        )
-        at = np.ix_(rows - inner.row, cols - inner.col)
-        return dn[:, at[0], at[1]], valid[at]
-
-    def _in_map(self, fine: Window) -> Mask:
-        """Return where a window on the PAN grid lies in the map."""
-        true = self.map_window
-        cols, rows = np.arange(fine.col, fine.right), np.arange(fine.row, fine.bottom)
-        in_cols = (cols >= true.col) & (cols < true.right)
-        in_rows = (rows >= true.row) & (rows < true.bottom)
-        return in_rows[:, np.newaxis] & in_cols[np.newaxis]
 
     def _sample_strip(self, strip: Window, max_pixels: int) -> tuple[Image, Image]:
         rows = min(self.ms.grid.height, _STRIPS * _STRIP_ROWS)

@@ -2,40 +2,26 @@
 
 from __future__ import annotations
 
-import math
 from contextlib import ExitStack
-from dataclasses import dataclass
-from pathlib import PurePath
 from types import TracebackType
 from typing import Any
 
 import numpy as np
 from affine import Affine
 from numpy.typing import NDArray
-from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.errors import RasterioIOError
 from rasterio.windows import Window as FileWindow
 
 from ..errors import InputError
 from ..grid import Grid, Window
-from .raster_files import file_name, label, no_bands, open_datasets, require_same_grid
+from .band import BandSource, Mask, alpha_bands, band_source, fill
+from .raster_files import label, no_bands, open_datasets, require_same_grid
 
-_TYPES = {"uint8", "int8", "uint16", "int16", "uint32", "int32", "float16", "float32", "float64"}
+RAW_TYPES = ("uint8", "uint16", "int16")
+"""Data types that are kept as they are until the device; all others are read as float32."""
+
 _LOOK = 256
 """Rows and columns to look at, at most, to tell a mask from an image."""
-
-
-@dataclass(frozen=True)
-class BandSource:
-    """One data band of a file; ``index`` counts from 1, ``nodata`` is None if none is declared."""
-
-    dataset: Any
-    index: int
-    name: str
-    color: str
-    dtype: str
-    nodata: float | None
-    has_mask: bool
 
 
 class Raster:
@@ -80,10 +66,10 @@ class Raster:
             datasets = [stack.enter_context(dataset) for dataset in open_datasets(spec)]
             for dataset in datasets[1:]:
                 require_same_grid(datasets[0], dataset)
-            alphas = [] if alpha_as_band else [a for d in datasets for a in _alphas(d)]
+            alphas = [] if alpha_as_band else [a for d in datasets for a in alpha_bands(d)]
             skipped = {(id(dataset), index) for dataset, index in alphas}
             bands = [
-                _band(dataset, index, len(datasets) > 1)
+                band_source(dataset, index, len(datasets) > 1)
                 for dataset in datasets
                 for index in dataset.indexes
                 if (id(dataset), index) not in skipped
@@ -112,17 +98,46 @@ class Raster:
     @property
     def dn_range(self) -> tuple[float, float]:
         """The least and the greatest DN that the data types can hold."""
-        lows, highs = zip(*(_type_range(dtype) for dtype in self.dtypes), strict=True)
+        lows, highs = zip(*(band.dn_range for band in self.bands), strict=True)
         return min(lows), max(highs)
 
-    def read(self, window: Window) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-        """Return DN (C, h, w) and valid (h, w) of a window inside the grid.
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of ``read_raw``: the bands' own where they share one of ``RAW_TYPES``."""
+        shared = set(self.dtypes)
+        is_raw = len(shared) == 1 and shared <= set(RAW_TYPES)
+        return np.dtype(shared.pop() if is_raw else np.float32)
+
+    @property
+    def may_hide(self) -> bool:
+        """True where some pixels can be invalid; False says that none can."""
+        return bool(self._alphas) or any(band.may_hide for band in self.bands)
+
+    @property
+    def block_rows(self) -> int:
+        """Rows of the blocks that the first file is stored in."""
+        first = self.bands[0]
+        return int(first.dataset.block_shapes[first.index - 1][0])
+
+    def read(self, window: Window) -> tuple[NDArray[np.float32], Mask]:
+        """Return DN (C, h, w) as float32 and valid (h, w) of a window inside the grid.
 
         A pixel is valid where every data band has a finite value that is not nodata and no mask or
         alpha band hides it. DN of invalid pixels is 0.
         """
+        dn, valid = self.read_raw(window)
+        as_float: NDArray[np.float32] = dn.astype(np.float32, copy=False)
+        return as_float, np.ones(window.shape, np.bool_) if valid is None else valid
+
+    def read_raw(
+        self, window: Window, out: NDArray[Any] | None = None
+    ) -> tuple[NDArray[Any], Mask | None]:
+        """Return what ``read`` does with DN in ``dtype``, into ``out`` if given.
+
+        Valid is None where all pixels are.
+        """
         try:
-            return self._read(self._file_window(window), window.shape)
+            return self._read(window, out)
         except RasterioIOError as error:
             raise InputError(
                 f"`{self.label}` cannot be read: {error}.",
@@ -130,24 +145,21 @@ class Raster:
                 "The file is damaged or was not copied completely; fetch it again.",
             ) from error
 
-    def _read(
-        self, file_window: FileWindow, shape: tuple[int, int]
-    ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-        dn = np.empty((self.count, *shape), np.float32)
-        valid = np.ones(shape, np.bool_)
-        for out, band in zip(dn, self.bands, strict=True):
-            values = band.dataset.read(band.index, window=file_window)
-            valid &= _usable(values, band.nodata)
-            if band.has_mask:
-                valid &= band.dataset.read_masks(band.index, window=file_window) != 0
-            with np.errstate(over="ignore", invalid="ignore"):
-                out[...] = values
-        for dataset, index in self._alphas:
-            valid &= dataset.read(index, window=file_window) != 0
-        valid &= np.isfinite(dn).all(axis=0)  # float64 beyond float32 becomes infinite
-        dn[:, ~valid] = 0
-        steps = (-1 if self._flip_rows else 1, -1 if self._flip_cols else 1)
-        return dn[:, :: steps[0], :: steps[1]], valid[:: steps[0], :: steps[1]]
+    def _read(self, window: Window, out: NDArray[Any] | None) -> tuple[NDArray[Any], Mask | None]:
+        file_window = self._file_window(window)
+        is_flipped = self._flip_rows or self._flip_cols
+        shape = (self.count, *window.shape)
+        dn = np.empty(shape, self.dtype) if out is None or is_flipped else out
+        valid = fill(self.bands, self._alphas, file_window, dn)
+        if valid is not None:
+            np.copyto(dn, 0, where=~valid)
+        if is_flipped:
+            steps = np.s_[:: -1 if self._flip_rows else 1, :: -1 if self._flip_cols else 1]
+            dn, valid = dn[(slice(None), *steps)], None if valid is None else valid[steps]
+            if out is not None:
+                out[...] = dn
+                dn = out
+        return dn, valid
 
     def elements(
         self, rows: NDArray[np.float64], cols: NDArray[np.float64]
@@ -204,53 +216,3 @@ class Raster:
         row = height - window.bottom if self._flip_rows else window.row
         col = width - window.right if self._flip_cols else window.col
         return FileWindow(col, row, window.width, window.height)
-
-
-def _alphas(dataset: Any) -> list[tuple[Any, int]]:
-    return [
-        (dataset, index)
-        for index, color in zip(dataset.indexes, dataset.colorinterp, strict=True)
-        if color == ColorInterp.alpha
-    ]
-
-
-def _band(dataset: Any, index: int, one_of_many: bool) -> BandSource:
-    dtype = str(dataset.dtypes[index - 1])
-    if dtype not in _TYPES:
-        raise InputError(
-            f"`{file_name(dataset.name)}` holds {dtype} values; integers of up to 32 bits or real "
-            "floating-point numbers are needed.",
-            "data-type",
-            "Convert it first, for example with gdal_translate -ot Float32.",
-        )
-    stem = PurePath(dataset.name).stem if one_of_many else f"band {index}"
-    flags = dataset.mask_flag_enums[index - 1]
-    return BandSource(
-        dataset=dataset,
-        index=index,
-        name=dataset.descriptions[index - 1] or stem,
-        color=dataset.colorinterp[index - 1].name,
-        dtype=dtype,
-        nodata=dataset.nodatavals[index - 1],
-        has_mask=MaskFlags.per_dataset in flags and MaskFlags.alpha not in flags,
-    )
-
-
-def _usable(values: NDArray[Any], nodata: float | None) -> NDArray[np.bool_]:
-    is_real = np.issubdtype(values.dtype, np.floating)
-    usable: NDArray[np.bool_] = np.isfinite(values) if is_real else np.ones(values.shape, np.bool_)
-    if nodata is None or not math.isfinite(nodata):
-        return usable
-    if is_real:  # declared as a double, stored with the precision of the band
-        with np.errstate(over="ignore"):
-            return np.asarray(usable & (values != values.dtype.type(nodata)))
-    if not float(nodata).is_integer():
-        return usable
-    return np.asarray(usable & (values != int(nodata)))
-
-
-def _type_range(dtype: str) -> tuple[float, float]:
-    if dtype.startswith("float"):
-        return -math.inf, math.inf
-    info = np.iinfo(dtype)
-    return float(info.min), float(info.max)

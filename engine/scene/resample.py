@@ -8,7 +8,7 @@ which pixels are valid.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,16 +18,16 @@ from numpy.typing import NDArray
 from pyproj import Transformer
 
 from ..grid import Grid, Window
+from .kernel import NOWHERE, Taps, cubic, tent
 from .raster import Raster
 
 Floats = NDArray[np.float64]
 Image = NDArray[np.float32]
+Mask = NDArray[np.bool_]
 
 EDGE_TOLERANCE_PX = 1e-6
 """A point this close to a pixel's left or upper edge lies on it, and belongs to that pixel."""
 
-_NOWHERE = -1e9
-_CUBIC_A = -0.5
 _FULL_WEIGHT = 0.5
 
 
@@ -90,25 +90,27 @@ class Resampler:
     pixel_map: PixelMap
     ratio: int
 
-    def read(self, window: Window) -> tuple[Image, NDArray[np.bool_]]:
-        """Return DN (C, h, w) and valid (ratio·h, ratio·w) of a window of the target grid."""
+    def read(self, window: Window) -> tuple[Image, Mask | None]:
+        """Return DN (C, h, w) and valid (ratio·h, ratio·w) of a window of the target grid.
+
+        Valid is None where all pixels are.
+        """
         cols, rows = self._positions(window, 1)
         block = self._block(cols, rows)
         if block is None:
             shape = (self.raster.count, *window.shape)
             return np.zeros(shape, np.float32), np.zeros(window.refine(self.ratio).shape, np.bool_)
         source, dn, usable = block
-        masked = np.concatenate([dn, usable[np.newaxis].astype(np.float32)])
         cols, rows = cols - source.col, rows - source.row
-        values: NDArray[Any] = self._convolve(masked, cols, rows, _cubic)
-        thin = values[-1] <= _FULL_WEIGHT
-        if thin.any():  # beside invalid pixels: positive weights, as wide, whatever is valid there
-            values = np.where(thin, self._convolve(masked, cols, rows, _tent), values)
+        values, weight = self._weighted_sums(dn, usable, cols, rows)
         low, high = self.raster.dn_range
-        weight = values[-1]
-        shares = values[:-1] / np.where(weight > 0, weight, 1)
-        shares = np.where(weight > 0, np.clip(shares, low, high), 0)
-        return shares.astype(np.float32, copy=False), self._valid(window, source, usable)
+        if (weight > 0).all():
+            shares = np.divide(values, weight, out=values)
+            np.clip(shares, low, high, out=shares)
+        else:
+            shares = values / np.where(weight > 0, weight, 1)
+            shares = np.where(weight > 0, np.clip(shares, low, high), np.float32(0))
+        return shares, self._valid(window, source, usable)
 
     def _positions(self, window: Window, split: int) -> tuple[Floats, Floats]:
         """Source positions of (sub-)pixel centers: (1, w) and (h, 1) if separable, else (h, w)."""
@@ -120,43 +122,62 @@ class Resampler:
             )[1]
         return self.pixel_map(*np.broadcast_arrays(cols, rows))
 
-    def _block(self, cols: Floats, rows: Floats) -> tuple[Window, Image, NDArray[np.bool_]] | None:
+    def _block(self, cols: Floats, rows: Floats) -> tuple[Window, NDArray[Any], Mask | None] | None:
         """Read the source pixels that any kernel around the positions can touch."""
         left, right = _span(cols, self._radius(0), self.raster.grid.width)
         top, bottom = _span(rows, self._radius(1), self.raster.grid.height)
         if right <= left or bottom <= top:
             return None
         window = Window(left, top, right - left, bottom - top)
-        return window, *self.raster.read(window)
+        return window, *self.raster.read_raw(window)
 
     def _radius(self, axis: int) -> float:
         return 2 * max(1.0, self.pixel_map.scale[axis])
 
+    def _weighted_sums(
+        self, dn: NDArray[Any], usable: Mask | None, cols: Floats, rows: Floats
+    ) -> tuple[Image, Image]:
+        """Return sums (C, h, w) of weighted DN around each position, and of the weights (h, w).
+
+        DN of pixels that are not usable are 0.
+        """
+        image = dn.astype(np.float32, copy=False)
+        values = self._convolve(image, cols, rows, cubic)
+        if usable is None:
+            seen = np.ones((1, *image.shape[1:]), np.float32)
+        else:
+            seen = usable[np.newaxis].astype(np.float32)
+        weight = self._convolve(seen, cols, rows, cubic)[0]
+        thin = weight <= _FULL_WEIGHT
+        if thin.any():  # beside invalid pixels: positive weights, as wide, whatever is valid there
+            values = np.where(thin, self._convolve(image, cols, rows, tent), values)
+            weight = np.where(thin, self._convolve(seen, cols, rows, tent)[0], weight)
+        return values, weight
+
     def _convolve(
         self, image: Image, cols: Floats, rows: Floats, kernel: Callable[[Floats], Floats]
     ) -> Image:
-        """Return weighted sums (C+1, h, w) of the source block ``image`` around each position."""
-        across = _Taps(cols, self._radius(0), image.shape[2], kernel)
-        down = _Taps(rows, self._radius(1), image.shape[1], kernel)
+        """Return weighted sums (C, h, w) of the source block ``image`` around each position."""
+        across = Taps(cols, self._radius(0), image.shape[2], kernel)
+        down = Taps(rows, self._radius(1), image.shape[1], kernel)
         if self.pixel_map.is_separable:
-            half = sum(image[:, :, i[0]] * w[0] for i, w in across)
-            return np.asarray(sum(half[:, i[:, 0]] * w for i, w in down))
+            return down.sums(across.sums(image, axis=2), axis=1)
         total = np.zeros((image.shape[0], *cols.shape), np.float32)
         for row, row_weight in down:
             for col, col_weight in across:
                 total += image[:, row, col] * (row_weight * col_weight)
         return total
 
-    def _valid(
-        self, window: Window, source: Window, usable: NDArray[np.bool_]
-    ) -> NDArray[np.bool_]:
-        shape = window.refine(self.ratio).shape
-        if usable.all() and self._is_inside(window):
-            return np.ones(shape, np.bool_)
+    def _valid(self, window: Window, source: Window, usable: Mask | None) -> Mask | None:
+        if usable is None and self._is_inside(window):
+            return None
         cols, rows = self._positions(window, self.ratio)
         col, has_col = _containing(cols, source.col, source.width)
         row, has_row = _containing(rows, source.row, source.height)
-        return np.asarray(usable[row, col] & has_col & has_row)
+        valid = has_col & has_row
+        if usable is not None:
+            valid = valid & usable[row, col]
+        return None if valid.all() else np.asarray(valid)
 
     def _is_inside(self, window: Window) -> bool:
         """True where the window lies in the source with a pixel to spare."""
@@ -171,41 +192,6 @@ class Resampler:
         )
 
 
-class _Taps:
-    """The source indices and weights of a kernel around each position, tap by tap."""
-
-    def __init__(
-        self, centers: Floats, radius: float, size: int, kernel: Callable[[Floats], Floats]
-    ) -> None:
-        finite = np.isfinite(centers)
-        self._centers: Floats = np.where(finite, centers, _NOWHERE)
-        self._first = np.floor(self._centers - 0.5 - radius).astype(np.int64) + 1
-        self._count = math.ceil(2 * radius)
-        self._radius, self._size, self._kernel = radius, size, kernel
-
-    def __iter__(self) -> Iterator[tuple[NDArray[np.int64], Image]]:
-        for tap in range(self._count):
-            index = self._first + tap
-            offset = (index + 0.5 - self._centers) * (2 / self._radius)
-            weight: Floats = np.where(
-                (index >= 0) & (index < self._size), self._kernel(offset), 0.0
-            )
-            yield np.clip(index, 0, self._size - 1), weight.astype(np.float32)
-
-
-def _cubic(offset: Floats) -> Floats:
-    """Keys' cubic convolution kernel (eq. 4) at offsets in kernel units, zero beyond 2."""
-    d, a = np.abs(offset), _CUBIC_A
-    inner = ((a + 2) * d - (a + 3)) * d * d + 1
-    outer = ((a * d - 5 * a) * d + 8 * a) * d - 4 * a
-    return np.asarray(np.where(d <= 1, inner, np.where(d < 2, outer, 0.0)))
-
-
-def _tent(offset: Floats) -> Floats:
-    """A triangle as wide as the cubic kernel, positive inside."""
-    return np.asarray(np.maximum(0.0, 2 - np.abs(offset)))
-
-
 def _apply(transform: Affine, xs: Floats, ys: Floats) -> tuple[Floats, Floats]:
     t = transform
     return t.a * xs + t.b * ys + t.c, t.d * xs + t.e * ys + t.f
@@ -216,8 +202,8 @@ def _span(centers: Floats, radius: float, size: int) -> tuple[int, int]:
     finite = centers[np.isfinite(centers)]
     if finite.size == 0:
         return 0, 0
-    low = math.floor(max(_NOWHERE, finite.min()) - radius - 1)
-    high = math.ceil(min(-_NOWHERE, finite.max()) + radius + 1)
+    low = math.floor(max(NOWHERE, finite.min()) - radius - 1)
+    high = math.ceil(min(-NOWHERE, finite.max()) + radius + 1)
     return max(0, low), min(size, high)
 
 
@@ -225,7 +211,7 @@ def _containing(
     positions: Floats, origin: int, size: int
 ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     """Return indices of the pixels that contain the positions, and where those exist."""
-    safe = np.where(np.isfinite(positions), positions, _NOWHERE)
+    safe = np.where(np.isfinite(positions), positions, NOWHERE)
     index = np.floor(safe + EDGE_TOLERANCE_PX).astype(np.int64) - origin
     exists = (index >= 0) & (index < size)
     return np.clip(index, 0, size - 1), exists
