@@ -25,8 +25,8 @@ from .session import runtime_device
 class OwnRun:
     """A run's choices: the map's area (MS pixels), the device and whether the CPU may replace it.
 
-    ``grid`` is the map's. ``tile_px`` and ``evaluation`` are what the user asked for; the card
-    decides on the one, and the other has no choice.
+    ``grid`` is the map's. ``tile_px``, ``evaluation`` and ``runtime`` are what the user asked for;
+    the card decides on the first, and the others have no choice.
     """
 
     area: Window
@@ -35,6 +35,7 @@ class OwnRun:
     grid: str = "pan"
     tile_px: int | None = None
     evaluation: str = "dense"
+    runtime: str = "auto"
 
 
 def own_predictions(
@@ -69,6 +70,12 @@ def _require_choices(path: Path, run: OwnRun) -> None:
             "own.",
             "no-patch-form",
             "Leave out `--evaluation`.",
+        )
+    if run.runtime not in ("auto", "onnxruntime"):
+        raise InputError(
+            f"`{path.name}` runs through ONNX Runtime; `--runtime {run.runtime}` cannot run it.",
+            "runtime",
+            "Leave out `--runtime`.",
         )
     if run.tile_px is not None:
         raise InputError(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ...models.card import CardError, ModelCard
-from ...models.file import find_model, read_card
+from ...models.file import find_model, is_onnx, read_card
 from ..errors import InputError, PanloomError
 from ..events import Progress, Result
 from ..inspection.findings import (
@@ -158,13 +158,17 @@ def _describe_plan(options: InspectOptions, needs: PairNeeds, summary: Facts) ->
     from ...models.bundle import load_bundle  # torch takes seconds to load, and only this needs it
     from ..device import choose_device
     from ..inspection.estimate import estimate
+    from ..own_network.estimate import estimate_own
 
+    path, device = find_model(str(options.model)), choose_device("auto")
     try:
-        bundle = load_bundle(find_model(str(options.model)))
         with ScenePair.open(
             options.ms, options.pan, needs=needs, pan_shift=options.pan_shift
         ) as pair:
-            found = estimate(bundle, choose_device("auto"), pair.ms.grid)
+            if is_onnx(path):
+                found = estimate_own(path, device, pair.ms.grid)
+            else:
+                found = estimate(load_bundle(path), device, pair.ms.grid)
     except (CardError, PanloomError) as error:
         summary["problems"].append(str(error))
         return

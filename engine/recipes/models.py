@@ -1,4 +1,4 @@
-"""``panloom models``: the models that come with Panloom, and what each needs."""
+"""``panloom models``: the models that come with Panloom, or one of any, and what each needs."""
 
 from __future__ import annotations
 
@@ -7,20 +7,23 @@ from dataclasses import dataclass
 from typing import Any
 
 from ...models.card import ModelCard
-from ...models.file import shipped_models
+from ...models.file import find_model, read_card, shipped_models
 from ..events import Result
 from ..progress import Report
 
 
 @dataclass(frozen=True)
 class ModelsOptions:
-    """``panloom models`` takes nothing."""
+    """``panloom models`` takes one model's name or file, or nothing for those that are shipped."""
+
+    model: str | None = None
 
 
 def run(options: ModelsOptions, report: Report) -> Result:
-    """Return the cards of the shipped models."""
-    cards = [json.loads(card.to_json()) for _, card in shipped_models()]
-    return Result(summary={"models": cards})
+    """Return the cards of the shipped models, or of the one asked for; raises ModelFileError."""
+    found = [read_card(find_model(options.model))] if options.model else None
+    cards = [card for _, card in shipped_models()] if found is None else found
+    return Result(summary={"models": [json.loads(card.to_json()) for card in cards]})
 
 
 def as_text(summary: dict[str, Any]) -> str:
