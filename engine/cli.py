@@ -153,6 +153,12 @@ def _add_classify(parser: argparse.ArgumentParser) -> None:
         default="dense",
         help="patch: one pass for every MS pixel, as in the papers; slow, the same map",
     )
+    parser.add_argument(
+        "--runtime",
+        choices=("auto", "torch", "onnxruntime", "openvino"),
+        default="auto",
+        help="what computes the network; auto: ONNX Runtime for large maps on a CPU, else torch",
+    )
     _add_pan_shift(parser)
     _add_overwrite(parser)
 

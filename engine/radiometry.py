@@ -53,12 +53,13 @@ class Radiometry:
         The masks are (B, 1, r·h, r·w). An MS pixel counts as valid where one of its PAN pixels is;
         invalid pixels become 0.
         """
-        return blank_invalid(
-            self._scaled(ms, self.ms_offset, self.ms_scale),
-            self._scaled(pan, (self.pan_offset,), (self.pan_scale,)),
-            ms_valid,
-            pan_valid,
-        )
+        offset, scale = (torch.from_numpy(v).to(ms.device) for v in self.to_arrays())
+        return scale_dn(ms, pan, ms_valid, pan_valid, offset, scale, self.limits)
+
+    def to_arrays(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return offset and scale, (C + 1) each, PAN last."""
+        offset = np.array([*self.ms_offset, self.pan_offset], np.float32)
+        return offset, np.array([*self.ms_scale, self.pan_scale], np.float32)
 
     def to_json(self) -> dict[str, Any]:
         """Return the numbers as plain JSON values, for a run's manifest."""
@@ -71,11 +72,23 @@ class Radiometry:
             "limits": list(self.limits),
         }
 
-    def _scaled(self, dn: Tensor, offset: tuple[float, ...], scale: tuple[float, ...]) -> Tensor:
-        shape = (1, -1, 1, 1)
-        offsets = torch.tensor(offset, dtype=dn.dtype, device=dn.device).reshape(shape)
-        scales = torch.tensor(scale, dtype=dn.dtype, device=dn.device).reshape(shape)
-        return ((dn - offsets) * scales).clamp(*self.limits)
+
+def scale_dn(
+    ms: Tensor,
+    pan: Tensor,
+    ms_valid: Tensor,
+    pan_valid: Tensor,
+    offset: Tensor,
+    scale: Tensor,
+    limits: tuple[float, float],
+) -> tuple[Tensor, Tensor]:
+    """Return network input for DN of any type; ``Radiometry.apply`` says the shapes.
+
+    ``offset`` and ``scale`` are float32 (C + 1), PAN last.
+    """
+    ms_input = _scaled(ms, offset[:-1], scale[:-1], limits)
+    pan_input = _scaled(pan, offset[-1:], scale[-1:], limits)
+    return blank_invalid(ms_input, pan_input, ms_valid, pan_valid)
 
 
 def blank_invalid(
@@ -88,6 +101,11 @@ def blank_invalid(
     ratio = int(pan.shape[-1]) // int(ms.shape[-1])
     ms_known = F.max_pool2d(ms_valid.float(), ratio) > 0  # (B, 1, h, w)
     return ms.where(ms_known, 0.0), pan.where(pan_valid.bool(), 0.0)
+
+
+def _scaled(dn: Tensor, offset: Tensor, scale: Tensor, limits: tuple[float, float]) -> Tensor:
+    shape = (1, -1, 1, 1)
+    return ((dn.float() - offset.reshape(shape)) * scale.reshape(shape)).clamp(*limits)
 
 
 def fit_radiometry(

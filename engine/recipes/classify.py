@@ -32,6 +32,7 @@ from ..polygons.vector_file import require_vector_format
 from ..predict import Predictor, TilePrediction
 from ..progress import Meter, Report, section
 from ..radiometry import Radiometry, fit_radiometry
+from ..runtimes.choice import RuntimeWish, require_runtime
 from ..scene.pair import PairNeeds, ScenePair
 from ..style import polygon_style_path, write_polygon_style, write_raster_style
 from ..tiling import Tile, default_tile_px, plan_tiles
@@ -57,6 +58,7 @@ class ClassifyOptions:
     tile_px: int | None = None
     batch_size: int | None = None
     evaluation: str = "dense"
+    runtime: str = "auto"
     pan_shift: str = "none"
     overwrite: bool = False
 
@@ -90,6 +92,7 @@ def run(options: ClassifyOptions, report: Report) -> Result:
         model_path = find_model(options.model)
         card = read_card(model_path)
         device = choose_device(options.device)
+        require_runtime(_wish(options), device)
         needs = PairNeeds(model=card.name, ratio=card.ratio, band_roles=card.band_roles)
         with ScenePair.open(
             options.ms, options.pan, needs=needs, pan_shift=options.pan_shift
@@ -98,20 +101,22 @@ def run(options: ClassifyOptions, report: Report) -> Result:
                 report(note)
             report(Message(device.reason))
             area = _area(pair, options)
+            predictor = None
             sample = pair.sample()
             radiometry = fit_radiometry(card.radiometry, sample.ms, sample.pan)
             if is_onnx(model_path):
                 own = OwnRun(
                     area.ms_window, device, options.device == "auto", options.grid,
-                    options.tile_px, options.evaluation,
+                    options.tile_px, options.evaluation, options.runtime,
                 )  # fmt: skip
                 card, device, tiles, predictions = own_predictions(
                     model_path, pair, radiometry, own, report
                 )
             else:
-                tiles, predictions = _predictions(
-                    pair, load_shared_bundle(model_path), radiometry, area, options, device
-                )
+                bundle = load_shared_bundle(model_path)
+                predictor = _predictor(bundle, radiometry, area, options, device, report)
+                plan = _tiles(area, bundle, options, device)
+                tiles, predictions = len(plan), predictor.predict(pair, plan)
             share = 0.7 if options.polygons else 0.95
             scratch = drafts.get("confidence") or outputs.scratch(drafts["map"], ".tif")
             paths = MapPaths(
@@ -129,6 +134,7 @@ def run(options: ClassifyOptions, report: Report) -> Result:
             "radiometry": radiometry.to_json(),
             "grid": describe_grid(area.grid.crop(area.window)),
             "device": device.reason,
+            "runtime": predictor.used.to_json() if predictor and predictor.used else None,
             "notes": notes,
             "tiles": tiles,
             "outputs": {role: str(path) for role, path in targets.items()},
@@ -171,18 +177,23 @@ def _area(pair: ScenePair, options: ClassifyOptions) -> _Area:
     return _Area(pair.ms.grid, on_ms, 1, aoi)
 
 
-def _predictions(
-    pair: ScenePair,
+def _wish(options: ClassifyOptions, pixels: int = 0) -> RuntimeWish:
+    return RuntimeWish(options.runtime, pixels, options.evaluation)
+
+
+def _predictor(
     bundle: ModelBundle,
     radiometry: Radiometry,
     area: _Area,
     options: ClassifyOptions,
     device: Device,
-) -> tuple[int, Iterator[TilePrediction]]:
-    """Return the number of tiles and the predictions of one of Panloom's own networks."""
+    report: Report,
+) -> Predictor:
+    """Return what predicts with one of Panloom's own networks."""
+    pixels = area.ms_window.width * area.ms_window.height * bundle.card.ratio**2  # of the PAN
     if options.evaluation == "patch":
         patch_form(bundle.network, bundle.card)
-    predictor = Predictor(
+    return Predictor(
         bundle,
         radiometry,
         device,
@@ -190,9 +201,9 @@ def _predictions(
         grid=options.grid,
         workers=device.workers,
         evaluation=options.evaluation,
+        wish=_wish(options, pixels),
+        report=report,
     )
-    tiles = _tiles(area, bundle, options, device)
-    return len(tiles), predictor.predict(pair, tiles)
 
 
 def _tiles(

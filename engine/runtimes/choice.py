@@ -1,0 +1,150 @@
+"""Which runtime computes a map: decided on the first tile that has pixels, for the whole run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib.util import find_spec
+from typing import Any
+
+from ...models.card import ModelCard
+from ..device import Device
+from ..errors import InputError
+from ..events import Message
+from ..radiometry import Radiometry
+from ..scene.pair import TileData
+from .agreement import LEAST_AGREEMENT, Agreement, compare
+from .graph_cache import default_cache
+from .map_step import MapStep, arrays_of
+from .onnx_graph import graph_of
+from .onnx_runtime import OnnxRuntime
+from .openvino_runtime import OpenVinoRuntime
+from .runtime import ONNXRUNTIME, OPENVINO, RUNTIMES, TORCH, CannotRunError, Runtime
+from .torch_runtime import TorchRuntime
+
+FEW_PX = 8_000_000
+"""Output pixels up to which ``auto`` takes torch: an export takes longer than it would save."""
+_PACKAGES = {ONNXRUNTIME: ("onnxruntime", "onnx"), OPENVINO: ("openvino", "onnx")}
+_TITLES = {ONNXRUNTIME: "ONNX Runtime", OPENVINO: "OpenVINO"}
+
+
+@dataclass(frozen=True)
+class RuntimeWish:
+    """What a run asks for: a name of ``RUNTIMES``, and what it has to do.
+
+    ``pixels`` are those of the map; ``evaluation`` is ``dense`` or ``patch``.
+    """
+
+    name: str = "auto"
+    pixels: int = 0
+    evaluation: str = "dense"
+
+
+TORCH_ONLY = RuntimeWish(TORCH)
+
+
+@dataclass(frozen=True)
+class RuntimeUse:
+    """The runtime of a run, what was said of it, and how it agreed with torch, if compared."""
+
+    runtime: Runtime
+    note: Message
+    agreement: Agreement | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return name, version and agreement for a run's manifest."""
+        name, _, version = self.runtime.title.rpartition(" ")
+        body: dict[str, Any] = {"name": name, "version": version, "reason": self.note.text}
+        if self.agreement is not None:
+            body["agreement"] = self.agreement.to_json()
+        return body
+
+
+def require_runtime(wish: RuntimeWish, device: Device, precision: str = "auto") -> None:
+    """Raise InputError where a runtime was named that this machine or run cannot use."""
+    if wish.name not in RUNTIMES:
+        raise InputError(
+            f"`{wish.name}` is no runtime; {', '.join(RUNTIMES[:-1])} or {RUNTIMES[-1]} is needed.",
+            "unknown-runtime",
+        )
+    if wish.name not in _PACKAGES:
+        return
+    title = _TITLES[wish.name]
+    missing = [package for package in _PACKAGES[wish.name] if find_spec(package) is None]
+    if missing:
+        raise InputError(
+            f"{title} was asked for, and the package {' and '.join(missing)} is not installed.",
+            "no-runtime",
+            f"Install it (`pip install {' '.join(missing)}`), or leave `--runtime` out.",
+        )
+    if not device.is_cpu:
+        raise InputError(
+            f"{title} was asked for, which Panloom runs on the CPU; the device is {device.torch}.",
+            "runtime-device",
+            "Add `--device cpu`, or leave `--runtime` out.",
+        )
+    if wish.evaluation == "patch" or precision == "bf16":
+        option = "--evaluation patch" if wish.evaluation == "patch" else "--precision bf16"
+        raise InputError(
+            f"{title} was asked for together with `{option}`, which only torch does.",
+            "runtime-option",
+            "Leave one of them out.",
+        )
+
+
+@dataclass(frozen=True)
+class RuntimeStart:
+    """What a runtime is made of: see ``start_runtime``."""
+
+    step: MapStep
+    card: ModelCard
+    radiometry: Radiometry
+    device: Device
+    workers: int
+    reference: TorchRuntime
+    lattice_px: int
+
+
+def start_runtime(wish: RuntimeWish, start: RuntimeStart, first: TileData) -> RuntimeUse:
+    """Return the runtime for a run whose first tile with valid pixels is ``first``.
+
+    Another runtime than torch has to export the network and to give ``first`` torch's classes;
+    otherwise torch is returned, with a note that says so.
+    """
+    name, why = _wanted(wish, start.device)
+    if name == TORCH:
+        return RuntimeUse(start.reference, Message(f"Runtime: {start.reference.title}{why}."))
+    try:
+        runtime = _make(name, start, first)
+    except CannotRunError as error:
+        return _instead(start, f"{_TITLES[name]} cannot run this network ({error})")
+    agreement = compare(runtime, start.reference, first, start.step.form, start.lattice_px)
+    said = f"{runtime.title} gives torch's class on {agreement}"
+    if agreement.share < LEAST_AGREEMENT:
+        return _instead(start, f"{said}; {100 * LEAST_AGREEMENT:.2f} % are needed", agreement)
+    return RuntimeUse(runtime, Message(f"Runtime: {said}."), agreement)
+
+
+def _wanted(wish: RuntimeWish, device: Device) -> tuple[str, str]:
+    """Return the runtime to try, and why it is torch where that needs saying."""
+    if wish.name != "auto":
+        return wish.name, ""
+    if not device.is_cpu or wish.evaluation == "patch":
+        return TORCH, ""
+    if any(find_spec(package) is None for package in _PACKAGES[ONNXRUNTIME]):
+        return TORCH, "; ONNX Runtime, which is faster, is not installed"
+    if wish.pixels <= FEW_PX:
+        return TORCH, f"; for {wish.pixels:,} pixels it is done before another is ready"
+    return ONNXRUNTIME, ""
+
+
+def _make(name: str, start: RuntimeStart, first: TileData) -> Runtime:
+    example = arrays_of([first], start.radiometry)
+    graph = graph_of(start.step, start.card, example, default_cache())
+    if name == OPENVINO:
+        return OpenVinoRuntime(graph, start.radiometry, start.workers)
+    return OnnxRuntime(graph, start.radiometry)
+
+
+def _instead(start: RuntimeStart, why: str, agreement: Agreement | None = None) -> RuntimeUse:
+    text = f"{why}. {start.reference.title} computes the whole map instead."
+    return RuntimeUse(start.reference, Message(text, "warning"), agreement)
