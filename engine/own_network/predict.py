@@ -124,9 +124,9 @@ class BlendedPredictor:
 
 
 def _tensor(image: NDArray[np.generic]) -> torch.Tensor:
-    """Return (C, h, w) as (1, C, h, w), float32 unless it is a mask."""
-    tensor = torch.from_numpy(image[np.newaxis])
-    return tensor if tensor.dtype == torch.bool else tensor.to(torch.float32)
+    """Return (C, h, w) of any type as (1, C, h, w), float32 unless it is a mask."""
+    kind = np.bool_ if image.dtype == np.bool_ else np.float32
+    return torch.from_numpy(np.array(image[np.newaxis], kind))  # a copy: views may be read-only
 
 
 def _blocks(image: NDArray[np.generic], ratio: int) -> NDArray[np.generic]:

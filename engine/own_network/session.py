@@ -45,6 +45,7 @@ def open_session(path: Path, device: Device) -> InferenceSession:
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 4  # what goes wrong is raised as well
     providers: list[Any] = ["CPUExecutionProvider"]
     if not device.is_cpu:
