@@ -35,7 +35,8 @@ EPOCHS, EPOCHS_FROM_BASE = 20, 10
 """Most epochs of a training without a time limit, and of one that starts from a base model."""
 
 EPOCH_STEPS, STAGE_ONE_STEPS, BATCH_SIZE, CROP_PX = 50, 200, 8, 40
-RATE, RATE_FROM_BASE = 4e-3, 1e-3
+RATE, RATE_FROM_BASE = 4e-3, 2e-3
+"""Peak rates of what starts anew, and of what a base model has learned."""
 
 
 @dataclass(frozen=True)
@@ -214,6 +215,8 @@ def _settings(options: TrainOptions, plan: ModelPlan) -> TrainingOptions:
         batch_size=BATCH_SIZE,
         warm_average=True,
         rate=RATE if plan.base is None else RATE_FROM_BASE,
+        fresh=plan.fresh(),
+        fresh_rate=RATE,
         seed=options.seed,
         seconds=None if options.minutes is None else 60 * options.minutes,
     )

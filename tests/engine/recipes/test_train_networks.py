@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import geopandas
 import numpy as np
 import pytest
 import rasterio
+import torch
 
 from panloom.engine.recipes import classify, train
 from panloom.engine.recipes.classify import ClassifyOptions
 from panloom.engine.recipes.train import TrainOptions
 from panloom.engine.sample.pair import SamplePair
 from panloom.models.bundle import load_bundle
+from panloom.models.file import find_model
 from panloom.models.networks import NETWORKS
 
-from .training_samples import options, silent
+from .training_samples import make_polygons, options, silent
 
 pytestmark = pytest.mark.usefixtures("short_epochs")
 
@@ -34,6 +37,41 @@ def test_every_network_trains(
     given = options(pair, polygons, model, network=network, epochs=1, validation="none")
     result = train.run(given, silent)
     assert load_bundle(model).card.network == result.summary["network"] == network
+
+
+def test_a_base_waits_until_its_new_last_layer_has_learned(
+    pair: SamplePair, polygons: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a first tenth of the steps, here the only one, no weight of the base moves."""
+    monkeypatch.setattr(train, "EPOCH_STEPS", 1)
+    base = load_bundle(find_model("landsat-5class")).network.state_dict()
+    two, five = make_polygons(pair, (1, 2)), polygons
+    renamed = geopandas.read_file(two).replace({"cover": {"Water": "Lake"}})
+    renamed.to_file(tmp_path / "renamed.gpkg")
+    changed = []
+    for samples in (tmp_path / "renamed.gpkg", five):
+        model = tmp_path / "m.safetensors"
+        given = options(
+            pair, samples, model, base="landsat-5class", epochs=1, validation="none", overwrite=True
+        )
+        train.run(given, silent)
+        own = load_bundle(model).network.state_dict()
+        changed.append({name for name in base if not torch.equal(own[name], base[name])})
+    assert changed[0] == {"decoder.classify.weight", "decoder.classify.bias"}
+    assert changed[1] > changed[0]
+
+
+@pytest.mark.usefixtures("one_step")
+def test_a_base_of_danet_gets_new_heads_for_its_training(
+    pair: SamplePair, polygons: Path, tmp_path: Path
+) -> None:
+    first, second = tmp_path / "first.safetensors", tmp_path / "second.safetensors"
+    for model, more in ((first, {"network": "danet"}), (second, {"base": str(first)})):
+        given = options(pair, polygons, model, epochs=1, validation="none", **more)
+        train.run(given, silent)
+    names = [set(load_bundle(m).network.state_dict()) for m in (first, second)]
+    assert names[0] == names[1]
+    assert not any("branch_heads" in name for name in names[0])
 
 
 def test_arrays_without_a_place_on_earth_train_and_map(tmp_path: Path) -> None:
