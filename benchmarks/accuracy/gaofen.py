@@ -2,10 +2,10 @@
 
     python benchmarks/accuracy/gaofen.py
 
-PAN is the mean of the three bands at full resolution; MS are the bands, blurred by a Gaussian whose
-response at the Nyquist frequency of the MS is 0.3, one pixel of four. Labels stay at full
-resolution, and so does the test on the 150 validation patches (which share scenes with training).
-Results: ``benchmarks/results/gaofen``. The data may not train weights that are given away.
+The test is at PAN resolution, on the 150 validation patches (which share scenes with training).
+With ``--choosing``, to choose a recipe by, it is on a fifth of the training patches, which are kept
+from the training, and nothing is written. Results: ``benchmarks/results/gaofen``. The data may not
+train weights that are given away.
 """
 
 from __future__ import annotations
@@ -13,36 +13,35 @@ from __future__ import annotations
 import argparse
 import functools
 import json
-import math
 import multiprocessing
 import platform
 import time
+from dataclasses import asdict
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, Optional
 
 import numpy as np
 import torch
 from baselines import deviation
-from landsat_data import data_folder
+from gaofen_data import BANDS, CLASSES, RATIO, CropRecipe, Image, PairCrops, Pairs, hide
 from methods import NetworkMethod
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter, sobel, uniform_filter, zoom
+from scipy.ndimage import sobel, uniform_filter, zoom
 from scoring import confusion, kappa, score
 from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
 from tables import spread
 
 from panloom.engine.assessment.confusion import mean
-from panloom.engine.training.crops import Batch
 from panloom.engine.training.loop import Clock, TrainingOptions, train
 from panloom.engine.training.scenes import UNLABELLED
 from panloom.models.contract import FusionNetwork
 from panloom.models.networks import build_network
 
 RESULTS = Path(__file__).resolve().parents[1] / "results" / "gaofen"
-RATIO, BANDS = 4, 3
-CLASSES = ("built-up", "farmland", "forest", "meadow", "water")
-STEPS, CROP_PX = 300, 32
+STEPS = 1500
+"""Steps of a network's training, if not told otherwise."""
+RECIPE = CropRecipe()
 NETWORKS = {
     **{n: NetworkMethod(n) for n in ("adcdnet", "cafmnet", "danet", "dsnet", "mscn")},
     "adcdnet, PAN only": NetworkMethod(),
@@ -52,66 +51,8 @@ CLASSIFIERS = ("forest", "boosting")
 METHODS = (*NETWORKS, *CLASSIFIERS)
 PIXELS = 120_000
 """Training pixels of a pixel classifier."""
-Image = NDArray[np.float32]
-
-
-class Pairs:
-    """All patches of one part: ms (n, 3, 56, 56), pan (n, 1, 224, 224) in 0…1, labels at PAN."""
-
-    def __init__(self, part: str) -> None:
-        with np.load(data_folder() / "gaofen2_gid5" / f"{part}.npz") as file:
-            images, labels = file["images"], file["labels"]
-        fine = images.astype(np.float32) / 255
-        self.pan = fine.mean(axis=-1)[:, None]
-        self.ms = _decimated(fine).transpose(0, 3, 1, 2)
-        self.labels = labels.astype(np.int64) - 1  # 0, unlabelled, becomes −1
-
-
-class PairCrops:
-    """An endless supply of batches from ``Pairs``; the same seed gives the same batches."""
-
-    def __init__(self, pairs: Pairs, keep: str, seed: int) -> None:
-        self.pairs, self.keep = pairs, keep
-        self.rng = np.random.default_rng(seed)
-        self._with = [
-            np.flatnonzero((pairs.labels == k).any(axis=(1, 2))) for k in range(len(CLASSES))
-        ]
-
-    def batch(self, size: int) -> Batch:
-        """Return ``size`` crops, one class after the other in turn by chance."""
-        crops = [self._crop(int(self.rng.integers(len(CLASSES)))) for _ in range(size)]
-        ms, pan, labels = (torch.from_numpy(np.stack(x)) for x in zip(*crops, strict=True))
-        ms, pan = hide(ms, pan, self.keep)
-        return Batch(ms.contiguous(memory_format=torch.channels_last), pan, labels)
-
-    def _crop(self, k: int) -> tuple[Image, Image, NDArray[np.int64]]:
-        rng, number = self.rng, int(self.rng.choice(self._with[k]))
-        room = self.pairs.ms.shape[-1] - CROP_PX
-        top, left = (int(rng.integers(room + 1)) for _ in range(2))
-        fine = np.s_[
-            ..., top * RATIO : (top + CROP_PX) * RATIO, left * RATIO : (left + CROP_PX) * RATIO
-        ]
-        ms = self.pairs.ms[number][..., top : top + CROP_PX, left : left + CROP_PX]
-        light = float(np.exp(rng.normal(0, 0.1)))
-        gain = np.exp(rng.normal(0, 0.05, (BANDS, 1, 1))) * light
-        ms = (ms * gain + rng.normal(0, 0.02, (BANDS, 1, 1))).astype(np.float32)
-        pan = (self.pairs.pan[number][fine] * light + rng.normal(0, 0.02)).astype(np.float32)
-        turns, flip = int(rng.integers(4)), bool(rng.integers(2))
-        images = [np.rot90(x, turns, (-2, -1)) for x in (ms, pan, self.pairs.labels[number][fine])]
-        ms, pan, labels = (np.ascontiguousarray(x[..., ::-1] if flip else x) for x in images)
-        return ms, pan, labels
-
-
-def hide(ms: torch.Tensor, pan: torch.Tensor, keep: str) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return both; the one that is not to be kept is made from the other and so says nothing new.
-
-    Zeros instead would have no variance, which batch normalization cannot take.
-    """
-    if keep == "PAN":
-        return torch.nn.functional.avg_pool2d(pan, RATIO).expand_as(ms).contiguous(), pan
-    if keep == "MS":
-        return ms, torch.nn.functional.interpolate(ms.mean(1, keepdim=True), scale_factor=RATIO)
-    return ms, pan
+Job = tuple[str, int, Optional[int], bool]
+"""Method, seed, steps (None for a classifier), whether it is for choosing a recipe."""
 
 
 def main() -> None:
@@ -120,18 +61,25 @@ def main() -> None:
     parser.add_argument("methods", nargs="*", metavar="METHOD", help=f"of {', '.join(METHODS)}")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
     parser.add_argument("--workers", type=int, default=3, help="trainings at a time, a core each")
+    parser.add_argument("--steps", type=int, default=STEPS, help="of each network's training")
+    parser.add_argument("--choosing", action="store_true", help="test on training patches only")
     options = parser.parse_args()
     RESULTS.mkdir(parents=True, exist_ok=True)
     path = RESULTS / "gaofen.json"
     runs: list[dict[str, Any]] = json.loads(path.read_text())["runs"] if path.is_file() else []
-    done = {(r["method"], r["seed"]) for r in runs}
-    wanted = [(m, s) for s in options.seeds for m in options.methods or METHODS]
+    done = [] if options.choosing else [(r["method"], r["seed"], r["steps"], False) for r in runs]
+    wanted: list[Job] = [
+        (m, s, options.steps if m in NETWORKS else None, options.choosing)
+        for s in options.seeds
+        for m in options.methods or METHODS
+    ]
     with multiprocessing.get_context("spawn").Pool(options.workers) as pool:
         for found in pool.imap_unordered(_run, [job for job in wanted if job not in done]):
+            if options.choosing:
+                continue
             runs.append(found)
             body = {
                 "date": date.today().isoformat(),
-                "steps": STEPS,
                 "versions": {"python": platform.python_version(), "torch": torch.__version__},
                 "runs": runs,
             }
@@ -144,22 +92,31 @@ def _pairs(part: str) -> Pairs:
     return Pairs(part)
 
 
-def _run(job: tuple[str, int]) -> dict[str, Any]:
-    name, seed = job
+def _run(job: Job) -> dict[str, Any]:
+    """Train one method and return its confusion matrix; the pixels counted are PAN's."""
+    name, seed, steps, choosing = job
     torch.set_num_threads(1)
     began = time.process_time()
-    test = _pairs("validation")
-    if name in NETWORKS:
-        predicted = _network_maps(name, seed, test)
+    parts = ("train-most", "train-rest") if choosing else ("train", "validation")
+    known, test = (_pairs(part) for part in parts)
+    if steps is None:
+        predicted = _classifier_maps(name, seed, known, test)
     else:
-        predicted = _classifier_maps(name, seed, test)
+        predicted = _network_maps(name, seed, steps, known, test)
     found = score(predicted, test.labels, len(CLASSES))
     seconds = round(time.process_time() - began)
-    print(name, seed, f"{found.oa:.3f} {mean(found.iou):.3f}, {seconds} s", flush=True)
-    return {"method": name, "seed": seed, "cpu_seconds": seconds, "matrix": found.counts.tolist()}
+    print(*job, f"OA {found.oa:.3f}, mIoU {mean(found.iou):.3f}, {seconds} s", flush=True)
+    return {
+        "method": name,
+        "seed": seed,
+        "steps": steps,
+        "recipe": None if steps is None else asdict(RECIPE),
+        "cpu_seconds": seconds,
+        "matrix": found.counts.tolist(),
+    }
 
 
-def _network_maps(name: str, seed: int, test: Pairs) -> NDArray[np.int64]:
+def _network_maps(name: str, seed: int, steps: int, known: Pairs, test: Pairs) -> NDArray[np.int64]:
     method = NETWORKS[name]
     keep = {"PAN only": "PAN", "MS only": "MS"}.get(name.partition(", ")[2], "both")
 
@@ -168,8 +125,8 @@ def _network_maps(name: str, seed: int, test: Pairs) -> NDArray[np.int64]:
             method.network, method.arguments, bands=BANDS, ratio=RATIO, classes=len(CLASSES)
         )
 
-    source = PairCrops(_pairs("train"), keep, seed)
-    options = TrainingOptions(steps=STEPS, seed=seed)
+    source = PairCrops(known, keep, seed, RECIPE)
+    options = TrainingOptions(steps=steps, seed=seed)
     network = train(build, source, options, Clock(100, name))
     maps = []
     with torch.inference_mode():
@@ -190,13 +147,12 @@ def _logits(network: Any, ms: torch.Tensor, pan: torch.Tensor) -> NDArray[np.flo
     return logits
 
 
-def _classifier_maps(name: str, seed: int, test: Pairs) -> NDArray[np.int64]:
-    train_pairs, rng = _pairs("train"), np.random.default_rng(seed)
+def _classifier_maps(name: str, seed: int, known: Pairs, test: Pairs) -> NDArray[np.int64]:
+    rng = np.random.default_rng(seed)
     features, targets = [], []
-    each = PIXELS // len(train_pairs.labels)
-    for ms, pan, labels in zip(train_pairs.ms, train_pairs.pan, train_pairs.labels, strict=True):
-        known = np.flatnonzero(labels.ravel() != UNLABELLED)
-        chosen = rng.permutation(known)[:each]
+    each = PIXELS // len(known.labels)
+    for ms, pan, labels in zip(known.ms, known.pan, known.labels, strict=True):
+        chosen = rng.permutation(np.flatnonzero(labels.ravel() != UNLABELLED))[:each]
         features.append(_features(ms, pan[0])[chosen])
         targets.append(labels.ravel()[chosen])
     model = (
@@ -228,35 +184,30 @@ def _features(ms: Image, pan: Image) -> Image:
     return np.stack(layers, axis=-1).reshape(-1, len(layers)).astype(np.float32)
 
 
-def _decimated(fine: Image) -> Image:
-    """Return (n, h/4, w/4, 3): exp(−(2πσf)²/2) = 0.3 at f = 1 / (2 · ratio) gives σ in pixels."""
-    sigma = RATIO / math.pi * math.sqrt(-2 * math.log(0.3))
-    blurred = gaussian_filter(fine, (0, sigma, sigma, 0), mode="reflect")
-    # A pixel at the center of each block: the mean of the four in its middle.
-    near = RATIO // 2
-    middle = [blurred[:, near - a :: RATIO, near - b :: RATIO] for a in (0, 1) for b in (0, 1)]
-    decimated: Image = np.mean(middle, axis=0, dtype=np.float32)
-    return decimated
-
-
 def _table(body: dict[str, Any]) -> str:
     lines = [
         "# Gaofen-2 (GID-5), ratio 4 by Wald's protocol",
         "",
-        f"{body['date']}, {body['steps']} steps of 8 crops of {CROP_PX} × {CROP_PX} MS pixels.",
-        "Tested on 150 patches at PAN resolution; they share scenes with the training, so this",
-        "compares methods and says nothing about other scenes.",
+        f"{body['date']}. Steps of 8 crops; crops are a side in MS pixels and the relative",
+        "deviation of their light. Tested on 150 patches at PAN resolution; they share scenes with",
+        "the training, so this compares methods and says nothing about other scenes.",
         "",
-        "| method | seeds | mIoU | OA | kappa | " + " | ".join(CLASSES) + " | CPU s |",
-        "|---|---|---|---|---|" + "---|" * (len(CLASSES) + 1),
+        "| method | steps | crops | seeds | mIoU | OA | kappa | "
+        + " | ".join(CLASSES)
+        + " | CPU s |",
+        "|---|---|---|---|---|---|---|" + "---|" * (len(CLASSES) + 1),
     ]
-    for method in METHODS:
-        runs = [r for r in body["runs"] if r["method"] == method]
-        if not runs:
-            continue
+    together: dict[tuple[int, str, int, str], list[dict[str, Any]]] = {}
+    for run in body["runs"]:
+        method = run["method"]
+        key = METHODS.index(method), method, run["steps"] or 0, _crops(run["recipe"])
+        together.setdefault(key, []).append(run)
+    for (_, method, steps, crops), runs in sorted(together.items()):
         matrices = [confusion(r["matrix"]) for r in runs]
         cells = [
             method,
+            str(steps or "–"),
+            crops,
             str(len(runs)),
             spread([mean(m.iou) for m in matrices]),
             spread([m.oa for m in matrices]),
@@ -266,6 +217,10 @@ def _table(body: dict[str, Any]) -> str:
         ]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join([*lines, "", "Per class: intersection over union."]) + "\n"
+
+
+def _crops(recipe: dict[str, Any] | None) -> str:
+    return "–" if recipe is None else f"{recipe['crop_px']}, {recipe['light']:.0%}"
 
 
 if __name__ == "__main__":
