@@ -23,7 +23,9 @@ _backends: Any = torch.backends  # most of it has no types
 _SWITCHES: tuple[tuple[Any, str], ...] = (
     (_backends.cudnn, "benchmark"),
     (_backends.cudnn, "deterministic"),
+    (_backends.cudnn, "allow_tf32"),  # the older name of the next two, before them
     (_backends.cudnn.conv, "fp32_precision"),
+    (_backends.cudnn.rnn, "fp32_precision"),
     (_backends.cuda.matmul, "fp32_precision"),
     (_backends.mkldnn.conv, "fp32_precision"),
     (_backends.mkldnn.matmul, "fp32_precision"),

@@ -88,9 +88,11 @@ class Reporter:
         self._last_fraction = 0.0
 
     def begin(self, hello: Hello) -> None:
-        """Send the first event, also for a run that is cancelled already."""
+        """Send the first event; raises Cancelled after it for a run that is cancelled already."""
         self._begun = True
         self._send(hello)
+        if self._cancelled.is_set():
+            raise Cancelled
 
     def report(self, event: Event) -> None:
         """Send an event; raises Cancelled where the user asked to stop."""

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from .dispatch import UNEXPECTED, Command, Ending, ending_of, exit_code, run_command
-from .errors import InputError
+from .errors import Cancelled, InputError
 from .events import Failure, Hello
 from .leash import stop_on_signals, watch_leash
 from .reporting import EXIT_RESULT, EventLines, Reporter, grace_of
@@ -133,7 +133,8 @@ def _answer(task: _Task, parse: Parse, state: ProcessState) -> Ending:
 
 def _refuse(reporter: Reporter, error: InputError) -> Ending:
     """Answer what cannot be run as a run that fails."""
-    reporter.begin(Hello(__version__, SERVE, os.getpid()))
+    with contextlib.suppress(Cancelled):
+        reporter.begin(Hello(__version__, SERVE, os.getpid()))
     ending = ending_of(error)
     reporter.end(ending)
     return ending
