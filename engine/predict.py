@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from copy import deepcopy
@@ -68,7 +68,7 @@ class Predictor:
     report: Report = lambda event: None
     used: RuntimeUse | None = field(default=None, init=False)
 
-    def predict(self, pair: ScenePair, tiles: Iterable[Tile]) -> Iterator[TilePrediction]:
+    def predict(self, pair: ScenePair, tiles: Iterable[Tile]) -> Generator[TilePrediction]:
         """Yield a prediction for each tile, in order, while the next ones are being read.
 
         All tiles have one halo and one read size. Raises DeviceError where even a single tile does

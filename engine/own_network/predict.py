@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -40,7 +40,7 @@ class BlendedPredictor:
     grid: str = "pan"
     workers: int = 1
 
-    def predict(self, pair: ScenePair, plan: BlendPlan) -> Iterator[TilePrediction]:
+    def predict(self, pair: ScenePair, plan: BlendPlan) -> Generator[TilePrediction]:
         """Yield finished pieces of the map, row by row of tiles, their ``write`` within the area.
 
         The same for any number of workers. Raises ModelError or DeviceError where the network

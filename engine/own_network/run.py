@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,7 +40,7 @@ class OwnRun:
 
 def own_predictions(
     path: Path, pair: ScenePair, radiometry: Radiometry, run: OwnRun, report: Report
-) -> tuple[ModelCard, Device, int, Iterator[TilePrediction]]:
+) -> tuple[ModelCard, Device, int, Generator[TilePrediction]]:
     """Return the network's card, where it runs, how many tiles, and predictions for ``run.area``.
 
     The network is loaded and tried before this returns. Raises InputError for a choice that such

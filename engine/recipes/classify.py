@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
+from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -229,7 +230,7 @@ def _moved(window: Window, cols: int, rows: int) -> Window:
 
 
 def _write_map(
-    predictions: Iterator[TilePrediction],
+    predictions: Generator[TilePrediction],
     card: ModelCard,
     grid_name: str,
     area: _Area,
@@ -244,7 +245,7 @@ def _write_map(
     }
     grid = area.grid.crop(area.window)
     meter = Meter(report, area.window.width * area.window.height, "classifying")
-    with ClassMapWriter(paths, grid, card.classes, tags) as writer:
+    with ClassMapWriter(paths, grid, card.classes, tags) as writer, closing(predictions):
         for prediction in predictions:
             meter.add(_write_tile(writer, area, prediction))
     return writer.counts

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import threading
 from copy import deepcopy
 from pathlib import Path
 
@@ -14,8 +15,8 @@ import rasterio
 import torch
 from torch import nn
 
-from panloom.engine.errors import InputError, ModelError
-from panloom.engine.events import Message
+from panloom.engine.errors import Cancelled, InputError, ModelError
+from panloom.engine.events import Message, Progress
 from panloom.engine.recipes import classify, inspect
 from panloom.engine.recipes.classify import ClassifyOptions
 from panloom.engine.sample.pair import SamplePair
@@ -184,6 +185,22 @@ def test_choices_that_such_a_network_does_not_have(pair, pooled, tmp_path, optio
     with pytest.raises(InputError) as caught:
         run(pair, tmp_path / "map.tif", pooled, **options)
     assert str(caught.value) == sentence
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_cancelled_run_ends_its_threads_before_the_files_are_closed(pair, pooled, tmp_path):
+    def cancel(event: object) -> None:
+        if isinstance(event, Progress) and event.fraction > 0.1:
+            raise Cancelled
+
+    before = set(threading.enumerate())
+    options = ClassifyOptions(
+        str(pair.ms), str(pair.pan), str(tmp_path / "map.tif"), str(pooled), device="cpu"
+    )
+    with pytest.raises(Cancelled) as caught:  # whose traceback keeps every frame alive
+        classify.run(options, cancel)
+    assert set(threading.enumerate()) <= before
+    assert caught.value.code == "cancelled"
     assert list(tmp_path.iterdir()) == []
 
 
