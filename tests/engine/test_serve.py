@@ -97,7 +97,7 @@ def test_runs_in_one_process_are_answered_as_by_processes_of_their_own(serving):
 
 
 def test_maps_are_those_of_cold_processes_to_the_byte(serving, pair, tmp_path):
-    """Whatever ran before: another scene on another grid, the same one, and a failure at the end."""
+    """Whatever ran before: another scene on another grid, the same one, and at last a failure."""
     other = write_sample_pair(tmp_path / "other", size_ms_px=(40, 56), seed=8)
     asked = [(pair, []), (other, ["--grid=ms"]), (pair, []), (pair, ["--device=cuda:7"])]
     for number, (scene, options) in enumerate(asked):
