@@ -49,7 +49,11 @@ def time_in_turn(contestants: list[Contestant], rounds: int) -> list[Timing]:
 def ratio_text(slow: list[float], fast: list[float]) -> str:
     """Return the median over the rounds of slow ÷ fast, and the range in brackets."""
     ratios = [a / b for a, b in zip(slow, fast, strict=True)]
-    return f"**{statistics.median(ratios):,.0f}** ({min(ratios):,.0f}…{max(ratios):,.0f})"
+    digits = 0 if statistics.median(ratios) >= 10 else 2
+    middle, low, high = (
+        f"{r:,.{digits}f}" for r in (statistics.median(ratios), min(ratios), max(ratios))
+    )
+    return f"**{middle}** ({low}…{high})"
 
 
 def duration_text(seconds: float) -> str:
