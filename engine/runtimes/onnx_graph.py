@@ -11,7 +11,9 @@ from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from ... import models
 from ...models.card import ModelCard
@@ -62,7 +64,9 @@ def _code_digest() -> str:
 
 
 def _export(step: MapStep, example: Arrays) -> bytes:
-    tensors = tuple(torch.from_numpy(array[:1] if array.ndim > 1 else array) for array in example)
+    tensors = tuple(
+        torch.from_numpy(_recordable(array[:1] if array.ndim > 1 else array)) for array in example
+    )
     graph = io.BytesIO()
     try:
         # The exporter prints the whole graph where it fails, and warns of sizes that become fixed.
@@ -83,4 +87,21 @@ def _export(step: MapStep, example: Arrays) -> bytes:
             )
     except Exception as error:  # torch raises errors of many kinds, with no base of their own
         raise CannotRunError(first_line(error)) from error
-    return graph.getvalue()
+    return _with_types(graph.getvalue(), example)
+
+
+def _recordable(array: NDArray[np.generic]) -> NDArray[np.generic]:
+    """Return an array of a type that the exporter knows: uint16 is none."""
+    return array.view(np.int16) if array.dtype == np.uint16 else array
+
+
+def _with_types(graph: bytes, example: Arrays) -> bytes:
+    """Return a graph whose inputs are of the types of ``example``: it begins by converting them."""
+    import onnx
+
+    model = onnx.load_from_string(graph)
+    types = {name: array.dtype for name, array in zip(INPUTS, example, strict=True)}
+    for value in model.graph.input:
+        wanted = onnx.helper.np_dtype_to_tensor_dtype(types[value.name])
+        value.type.tensor_type.elem_type = wanted
+    return bytes(model.SerializeToString())
