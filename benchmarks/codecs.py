@@ -28,7 +28,7 @@ from rasterio.enums import Resampling
 from rasterio.windows import Window as RasterioWindow
 from result_page import head, publish, table
 from scenes import MODEL, base_pair
-from side_by_side import Contestant, Timing, time_in_turn
+from side_by_side import Contestant, Timing, ratio_text, time_in_turn
 
 from panloom.engine.grid import Grid, Window
 from panloom.engine.halving import majority, mean
@@ -136,8 +136,9 @@ def _codec_table(raster: Raster, folder: Path, rounds: int) -> Iterator[str]:
     rows = (
         (
             name, f"{path.stat().st_size / MB:.2f}",
-            _ns(write.cpu), _ratio(written[0].cpu, write.cpu), _ratio(written[0].wall, write.wall),
-            _ns(reading.cpu), _ratio(read[0].cpu, reading.cpu),
+            _ns(write.cpu), ratio_text(written[0].cpu, write.cpu),
+            ratio_text(written[0].wall, write.wall),
+            _ns(reading.cpu), ratio_text(read[0].cpu, reading.cpu),
         )
         for name, path, write, reading in zip(CODECS, paths, written, read, strict=True)
     )  # fmt: skip
@@ -152,7 +153,7 @@ def _overview_row(raster: Raster, folder: Path, rounds: int) -> tuple[str, ...]:
     ]
     without, gdal, ours = time_in_turn(contestants, rounds)
     more_gdal, more_ours = _more(gdal, without), _more(ours, without)
-    cells = _ns(without.cpu), _ns(more_gdal), _ns(more_ours), _ratio(more_gdal, more_ours)
+    cells = _ns(without.cpu), _ns(more_gdal), _ns(more_ours), ratio_text(more_gdal, more_ours)
     return raster.name, *cells
 
 
@@ -221,11 +222,6 @@ def _more(timing: Timing, base: Timing) -> list[float]:
 
 def _ns(seconds: list[float]) -> str:
     return f"{1e9 * statistics.median(seconds):.1f}"
-
-
-def _ratio(slow: list[float], fast: list[float]) -> str:
-    ratios = [a / b for a, b in zip(slow, fast, strict=True)]
-    return f"**{statistics.median(ratios):.2f}** ({min(ratios):.2f}…{max(ratios):.2f})"
 
 
 if __name__ == "__main__":
