@@ -2,58 +2,136 @@
 
 from __future__ import annotations
 
-import queue
 import threading
+import weakref
+from collections import deque
 from collections.abc import Generator, Iterable
 
 from .scene.pair import ScenePair, TileData
+from .scene.strips import Strip, StripReader, plan_strips
+from .scene.tile_data import Pixels
 from .tiling import Tile
 
-READ_AHEAD = 2
-"""Batches that are read while the network works on an earlier one."""
+STRIPS = 2
+"""Strips in memory: one that tiles are cut from and one that is read meanwhile."""
 
 
 def read_ahead(
     pair: ScenePair, tiles: Iterable[Tile], batch_size: int
 ) -> Generator[list[tuple[Tile, TileData]]]:
-    """Yield batches of tiles with their pixels, read by one thread into a bounded queue."""
-    batches: queue.Queue[list[tuple[Tile, TileData]] | BaseException | None] = queue.Queue(
-        READ_AHEAD
-    )
-    stop = threading.Event()
-    reader = threading.Thread(
-        target=_read, args=(pair, list(tiles), batch_size, batches, stop), daemon=True
-    )
+    """Yield batches of tiles with their pixels, as ``pair.read_raw`` gives them, in order.
+
+    One thread reads strips of tiles; ``pair`` belongs to it until the generator ends or is closed,
+    which ends the thread. Pixels are views of a strip, and a strip lives as long as they do:
+    whoever keeps all of them keeps the whole scene in memory.
+    """
+    planned = list(tiles)
+    handover = _Handover()
+    reader = threading.Thread(target=_read, args=(pair, planned, handover), daemon=True)
     reader.start()
     try:
-        while (item := batches.get()) is not None:
-            if isinstance(item, BaseException):
-                raise item
-            yield item
+        yield from _batches(handover, batch_size)
     finally:
-        stop.set()
-        while reader.is_alive():
-            _drain(batches)
-            reader.join(0.01)
+        handover.stop()
+        reader.join()
 
 
-def _read(
-    pair: ScenePair,
-    tiles: list[Tile],
-    batch_size: int,
-    batches: queue.Queue[list[tuple[Tile, TileData]] | BaseException | None],
-    stop: threading.Event,
-) -> None:
+def _batches(handover: _Handover, batch_size: int) -> Generator[list[tuple[Tile, TileData]]]:
+    batch: list[tuple[Tile, TileData]] = []
+    while (taken := handover.take()) is not None:
+        strip, pixels = taken
+        for tile in strip.tiles:
+            batch.append((tile, pixels.cut(tile.read)))
+            if len(batch) == batch_size:
+                yield batch
+                batch = []
+        del taken, pixels  # what is held while the next strip is waited for is held twice
+    if batch:
+        yield batch
+
+
+def _read(pair: ScenePair, tiles: list[Tile], handover: _Handover) -> None:
     try:
-        for start in range(0, len(tiles), batch_size):
-            if stop.is_set():
-                return
-            batches.put([(t, pair.read(t.read)) for t in tiles[start : start + batch_size]])
-        batches.put(None)
+        reader = StripReader(pair.images, handover.check)
+        for strip in plan_strips(tiles, pair.images.bytes_per_ms_px):
+            handover.wait_for_room()
+            handover.put(strip, reader.read(strip))
+        handover.end(None)
+    except _Stopped:
+        pass
     except BaseException as error:
-        batches.put(error)
+        handover.end(error)
 
 
-def _drain(batches: queue.Queue[list[tuple[Tile, TileData]] | BaseException | None]) -> None:
-    while not batches.empty():
-        batches.get_nowait()
+class _Stopped(Exception):
+    """Nobody waits for more strips."""
+
+
+class _Handover:
+    """Strips on their way from the reader to whoever cuts tiles from them.
+
+    Room for a strip is there while less than ``STRIPS`` are alive, counting those that tiles in
+    work are still parts of, or when nothing is left to do without it.
+    """
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._ready: deque[tuple[Strip, Pixels]] = deque()
+        self._alive = 0
+        self._is_awaited = self._is_stopped = self._has_ended = False
+        self._error: BaseException | None = None
+
+    def check(self) -> None:
+        """Raise _Stopped after ``stop``."""
+        if self._is_stopped:
+            raise _Stopped
+
+    def wait_for_room(self) -> None:
+        """Wait until one more strip may be read; raises _Stopped after ``stop``."""
+        with self._changed:
+            self._changed.wait_for(self._has_room)
+            self.check()
+
+    def put(self, strip: Strip, pixels: Pixels) -> None:
+        """Hand over a strip that was read."""
+        with self._changed:
+            self._alive += 1
+            # All arrays of a strip go when the last tile does; the PAN stands for them.
+            weakref.finalize(pixels.pan, self._forget).atexit = False
+            self._ready.append((strip, pixels))
+            self._changed.notify_all()
+
+    def end(self, error: BaseException | None) -> None:
+        """Say that no strip will follow, and why if that is an error."""
+        with self._changed:
+            self._has_ended, self._error = True, error
+            self._changed.notify_all()
+
+    def take(self) -> tuple[Strip, Pixels] | None:
+        """Wait for the next strip, None after the last; raises what ended the reading."""
+        with self._changed:
+            self._is_awaited = True
+            self._changed.notify_all()
+            self._changed.wait_for(lambda: self._ready or self._has_ended)
+            self._is_awaited = False
+            if self._ready:
+                return self._ready.popleft()
+            if self._error is not None:
+                raise self._error
+            return None
+
+    def stop(self) -> None:
+        """Let the reader end before its next read."""
+        with self._changed:
+            self._is_stopped = True
+            self._ready.clear()
+            self._changed.notify_all()
+
+    def _has_room(self) -> bool:
+        is_starving = self._is_awaited and not self._ready
+        return self._is_stopped or self._alive < STRIPS or is_starving
+
+    def _forget(self) -> None:
+        with self._changed:
+            self._alive -= 1
+            self._changed.notify_all()

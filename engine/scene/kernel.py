@@ -23,11 +23,12 @@ class Taps:
     def __init__(
         self, centers: Floats, radius: float, size: int, kernel: Callable[[Floats], Floats]
     ) -> None:
-        finite = np.isfinite(centers)
-        self._centers: Floats = np.where(finite, centers, NOWHERE)
+        self.shape = centers.shape
+        self._centers: Floats = np.where(np.isfinite(centers), centers, NOWHERE)
         self._first = np.floor(self._centers - 0.5 - radius).astype(np.int64) + 1
         self._count = math.ceil(2 * radius)
         self._radius, self._size, self._kernel = radius, size, kernel
+        self._weights: list[Image] = []
 
     def __iter__(self) -> Iterator[tuple[NDArray[np.int64], Image]]:
         for tap in range(self._count):
@@ -36,19 +37,19 @@ class Taps:
 
     def sums(self, image: Image, axis: int) -> Image:
         """Return weighted sums of (C, h, w) along an axis, for positions along that axis alone."""
+        if not self._weights:
+            self._weights = [self._weight(self._first + tap) for tap in range(self._count)]
         first = self._first.ravel()
         start, count = int(first[0]), len(first)
         is_run = np.array_equal(first, np.arange(start, start + count))
         if is_run:  # neighbors as slices of the image, repeated beyond its border
             image, start = _repeat_border(image, axis, start, start + count + self._count - 1)
         total: Image | None = None
-        for tap in range(self._count):
-            index = self._first + tap
-            weight = self._weight(index)
+        for tap, weight in enumerate(self._weights):
             if is_run:
                 part = image[_along(axis, slice(start + tap, start + tap + count))]
             else:
-                part = image.take(np.clip(index.ravel(), 0, self._size - 1), axis)
+                part = image.take(np.clip(first + tap, 0, self._size - 1), axis)
             if total is None:
                 total = part * weight
                 product = np.empty_like(total)

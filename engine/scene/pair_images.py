@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..grid import Window
+from ..grid import Grid, Window
 from .align import Alignment
 from .pixel_indices import blocks
 from .raster import Raster
-from .reflected import ReflectedImage
+from .reflected import Pieces, ReflectedImage
 from .resample import Resampler
 from .tile_data import Mask, Pixels
+
+_PIECE_BYTES = 16 * 2**20
+"""Read at once, or one row of blocks where that is more: between two such reads a run can end."""
+
+_RESAMPLED = Pieces(128, 1024)
+"""Small enough for a processor's cache, and for what is read around a piece on a turned grid."""
 
 
 class PairImages:
@@ -25,10 +32,18 @@ class PairImages:
         self._resampler = Resampler(ms, alignment.pixel_map, alignment.ratio)
         ms_dtype = ms.dtype if self.is_exact else np.dtype(np.float32)
         read_ms = self._read_exact_ms if self.is_exact else self._read_resampled_ms
-        self.ms = ReflectedImage(
-            alignment.ms_grid.window, ms.count, ms_dtype, alignment.ratio, read_ms
+        ms_pieces = (
+            _whole_blocks(ms, alignment.ms_grid, alignment.ms_origin)
+            if alignment.ms_origin
+            else _RESAMPLED
         )
-        self.pan = ReflectedImage(alignment.map_window, 1, pan.dtype, 1, self._read_pan)
+        self.ms = ReflectedImage(
+            alignment.ms_grid.window, ms.count, ms_dtype, alignment.ratio, read_ms, ms_pieces
+        )
+        self.pan = ReflectedImage(
+            alignment.map_window, 1, pan.dtype, 1, self._read_pan,
+            _whole_blocks(pan, alignment.pan_grid, alignment.pan_origin),
+        )  # fmt: skip
 
     @property
     def is_exact(self) -> bool:
@@ -66,6 +81,14 @@ class PairImages:
 
     def _read_pan(self, fine: Window, out: NDArray[Any]) -> Mask | None:
         return self.rasters[1].read_raw(_moved(fine, self.alignment.pan_origin), out)[1]
+
+
+def _whole_blocks(raster: Raster, grid: Grid, origin: tuple[int, int]) -> Pieces:
+    """Return pieces over the whole width that end where blocks of the file do."""
+    wide = grid.width * raster.count * raster.dtype.itemsize
+    blocks_at_once = max(1, _PIECE_BYTES // (wide * raster.block_rows))
+    first = raster.first_block_row - origin[1]
+    return Pieces(raster.block_rows * blocks_at_once, sys.maxsize, first)
 
 
 def _moved(window: Window, origin: tuple[int, int]) -> Window:

@@ -119,6 +119,11 @@ class Raster:
         first = self.bands[0]
         return int(first.dataset.block_shapes[first.index - 1][0])
 
+    @property
+    def first_block_row(self) -> int:
+        """A row of the grid that a block begins at."""
+        return self.file_shape[0] % self.block_rows if self._flip_rows else 0
+
     def read(self, window: Window) -> tuple[NDArray[np.float32], Mask]:
         """Return DN (C, h, w) as float32 and valid (h, w) of a window inside the grid.
 

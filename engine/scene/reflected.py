@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,11 +18,33 @@ Indices = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
+class Pieces:
+    """Windows to read a large window in: at most ``rows`` high and ``cols`` wide.
+
+    They end ``first_row`` and multiples of ``rows`` after it: where a file's blocks end.
+    """
+
+    rows: int
+    cols: int
+    first_row: int = 0
+
+    def of(self, window: Window) -> Iterator[Window]:
+        """Yield windows that cover ``window`` once, row by row."""
+        row = window.row
+        while row < window.bottom:
+            bottom = min(window.bottom, row + self.rows - (row - self.first_row) % self.rows)
+            for col in range(window.col, window.right, self.cols):
+                yield Window(col, row, min(self.cols, window.right - col), bottom - row)
+            row = bottom
+
+
+@dataclass(frozen=True)
 class ReflectedImage:
     """Reads ``region`` of a grid, and reflections about the centers of its outermost pixels.
 
     ``read_inside(window, out)`` fills ``out`` (``count``, h, w) of ``dtype`` and returns valid
     (split·h, split·w), None where all pixels are; ``split`` is mask pixels per pixel along a side.
+    ``pieces`` says how a large window is best read.
     """
 
     region: Window
@@ -30,6 +52,7 @@ class ReflectedImage:
     dtype: np.dtype[Any]
     split: int
     read_inside: Callable[[Window, NDArray[Any]], Mask | None]
+    pieces: Pieces
 
     def empty(self, window: Window) -> NDArray[Any]:
         """Return an array for the pixels of a window."""

@@ -142,27 +142,40 @@ class Resampler:
         DN of pixels that are not usable are 0.
         """
         image = dn.astype(np.float32, copy=False)
-        values = self._convolve(image, cols, rows, cubic)
-        if usable is None:
-            seen = np.ones((1, *image.shape[1:]), np.float32)
-        else:
-            seen = usable[np.newaxis].astype(np.float32)
-        weight = self._convolve(seen, cols, rows, cubic)[0]
+        across, down = self._taps(cols, rows, dn.shape, cubic)
+        values = self._convolve(image, across, down)
+        if usable is None and self.pixel_map.is_separable:
+            one_row = across.sums(np.ones((1, 1, dn.shape[2]), np.float32), axis=2)
+            every_row = np.broadcast_to(one_row, (1, dn.shape[1], one_row.shape[2]))
+            return values, down.sums(every_row, axis=1)[0]
+        seen = np.ones(dn.shape[1:], np.bool_) if usable is None else usable
+        masks = seen[np.newaxis].astype(np.float32)
+        weight = self._convolve(masks, across, down)[0]
         thin = weight <= _FULL_WEIGHT
         if thin.any():  # beside invalid pixels: positive weights, as wide, whatever is valid there
-            values = np.where(thin, self._convolve(image, cols, rows, tent), values)
-            weight = np.where(thin, self._convolve(seen, cols, rows, tent)[0], weight)
+            across, down = self._taps(cols, rows, dn.shape, tent)
+            values = np.where(thin, self._convolve(image, across, down), values)
+            weight = np.where(thin, self._convolve(masks, across, down)[0], weight)
         return values, weight
 
-    def _convolve(
-        self, image: Image, cols: Floats, rows: Floats, kernel: Callable[[Floats], Floats]
-    ) -> Image:
+    def _taps(
+        self,
+        cols: Floats,
+        rows: Floats,
+        shape: tuple[int, ...],
+        kernel: Callable[[Floats], Floats],
+    ) -> tuple[Taps, Taps]:
+        """Return the kernel around each position along columns and rows of an image (C, h, w)."""
+        return (
+            Taps(cols, self._radius(0), shape[2], kernel),
+            Taps(rows, self._radius(1), shape[1], kernel),
+        )
+
+    def _convolve(self, image: Image, across: Taps, down: Taps) -> Image:
         """Return weighted sums (C, h, w) of the source block ``image`` around each position."""
-        across = Taps(cols, self._radius(0), image.shape[2], kernel)
-        down = Taps(rows, self._radius(1), image.shape[1], kernel)
         if self.pixel_map.is_separable:
             return down.sums(across.sums(image, axis=2), axis=1)
-        total = np.zeros((image.shape[0], *cols.shape), np.float32)
+        total = np.zeros((image.shape[0], *across.shape), np.float32)
         for row, row_weight in down:
             for col, col_weight in across:
                 total += image[:, row, col] * (row_weight * col_weight)

@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 import pytest
 
-from panloom.engine.tiling import default_tile_px, plan_tiles
+from panloom.engine.tiling import Tile, TileLimits, choose_tile_px, default_tile_px, plan_tiles
 
 CASES = list(
     itertools.product(
@@ -52,12 +52,63 @@ def test_plans_without_sense_are_refused(bad: tuple[int, int, int, int, int]) ->
         plan_tiles(*bad)
 
 
-@pytest.mark.parametrize(("is_cpu", "most"), [(True, 1.87), (False, 1.36)])
-@pytest.mark.parametrize("halo_px", [0, 1, 20, 33, 60])
-def test_the_default_tile_spends_little_on_its_halo(
-    halo_px: int, is_cpu: bool, most: float
+def _computed(tiles: list[Tile]) -> int:
+    return sum(tile.read.width * tile.read.height for tile in tiles)
+
+
+@pytest.mark.parametrize(
+    ("width", "tile_px", "lattice_px", "expected"),
+    [(300, 500, 2, 300), (301, 500, 2, 302), (1000, 416, 2, 334), (417, 416, 1, 209), (9, 4, 4, 4)],
+)
+def test_tiles_are_of_equal_size_and_no_larger_than_needed(
+    width: int, tile_px: int, lattice_px: int, expected: int
 ) -> None:
-    tile = default_tile_px(halo_px, is_cpu=is_cpu)
-    assert 128 <= tile <= 1024
-    assert tile % 64 == 0
-    assert (tile + 2 * halo_px) ** 2 <= most * tile**2
+    tiles = plan_tiles(width, 1, tile_px, 0, lattice_px)
+    assert {tile.read.width for tile in tiles} == {expected}
+    assert sum(tile.write.width for tile in tiles) == width
+
+
+@pytest.mark.parametrize("halo_px", [20, 33, 60])
+@pytest.mark.parametrize("size", [(2000, 2000), (5000, 3100), (16_000, 16_000)])
+def test_little_is_computed_twice_where_memory_allows(halo_px: int, size: tuple[int, int]) -> None:
+    limits = TileLimits(workers=4, bytes_per_worker=2**32)
+    tile_px = choose_tile_px(size, halo_px, 2, limits)
+    allowed = 1.35 if min(size) > 50 * halo_px else 1.55  # few large tiles are cut smaller
+    assert _computed(plan_tiles(*size, tile_px, halo_px, 2)) <= allowed * size[0] * size[1]
+
+
+@pytest.mark.parametrize("halo_px", [0, 8, 33, 60])
+@pytest.mark.parametrize("megabytes", [60, 256, 1000])
+def test_a_patch_fits_its_workers_memory(halo_px: int, megabytes: int) -> None:
+    limits = TileLimits(bytes_per_worker=megabytes * 2**20, bytes_per_px=4000)
+    for size in [(100, 3000), (4000, 4000)]:
+        tile_px = choose_tile_px(size, halo_px, 2, limits)
+        assert tile_px == 64 or (tile_px + 2 * halo_px) ** 2 * 4000 <= megabytes * 2**20
+        assert 64 <= tile_px <= default_tile_px(halo_px, is_cpu=True, limits=limits) <= 1024
+
+
+@pytest.mark.parametrize(("size", "least"), [((300, 300), 4), ((433, 267), 4), ((900, 60), 4)])
+def test_a_scene_of_one_tile_is_divided_among_the_workers(
+    size: tuple[int, int], least: int
+) -> None:
+    roomy = TileLimits(workers=4, bytes_per_worker=None)
+    tiles = plan_tiles(*size, choose_tile_px(size, 33, 2, roomy), 33, 2)
+    assert len(tiles) >= least
+    whole = plan_tiles(*size, 1024, 33, 2)
+    busiest = -(-len(tiles) // 4) * _computed(tiles[:1])
+    assert busiest * _computed(tiles) < _computed(whole) ** 2  # time × work of one worker
+
+
+def test_one_worker_divides_nothing_and_a_halo_larger_than_the_scene_neither() -> None:
+    alone = TileLimits(workers=1, bytes_per_worker=None)
+    assert len(plan_tiles(300, 300, choose_tile_px((300, 300), 33, 2, alone), 33, 2)) == 1
+    four = TileLimits(workers=4, bytes_per_worker=None)
+    assert len(plan_tiles(40, 40, choose_tile_px((40, 40), 33, 2, four), 33, 2)) == 1
+
+
+@pytest.mark.parametrize("halo_px", [0, 1, 20, 33, 60])
+def test_the_default_tile_spends_little_on_its_halo(halo_px: int) -> None:
+    tile = default_tile_px(halo_px, is_cpu=False)
+    assert 256 <= tile <= 1024
+    assert (tile + 2 * halo_px) ** 2 <= 1.35 * tile**2
+    assert (default_tile_px(halo_px, is_cpu=True) + 2 * halo_px) ** 2 * 4000 <= 2**28
