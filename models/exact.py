@@ -114,7 +114,16 @@ def sigmoid(x: Tensor) -> Tensor:
 
 def grow_twice(x: Tensor, size: tuple[int, int]) -> Tensor:
     """Return x (B, C, ⌈h/2⌉, ⌈w/2⌉) with every pixel doubled both ways, cropped to size (h, w)."""
-    return grow(x, 2)[..., : size[0], : size[1]]
+    return grow_to(x, 2, size)
+
+
+def grow_to(x: Tensor, factor: int, size: tuple[int, int]) -> Tensor:
+    """Return x (B, C, ⌈h/factor⌉, ⌈w/factor⌉), every pixel repeated, cropped to size (h, w).
+
+    The engine's patches are whole multiples of the lattice, where there is nothing to crop.
+    """
+    big = grow(x, factor)
+    return big if is_exporting() else big[..., : size[0], : size[1]]
 
 
 def grow(x: Tensor, factor: int) -> Tensor:
@@ -126,4 +135,6 @@ def trim(x: Tensor, edge_px: int) -> Tensor:
     """Return x (B, C, h, w) without its outermost ``edge_px`` rows and columns on every side."""
     if edge_px == 0:
         return x
+    if is_exporting() and x.dtype == torch.float32:
+        return F.pad(x, (-edge_px,) * 4)  # one operation of the graph, where a slice is two
     return x[..., edge_px:-edge_px, edge_px:-edge_px]

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool2d, avg_pool2d, batch_norm, interpolate
 
-from .exact import grow, sigmoid
+from .exact import grow_to, sigmoid
 from .units import ConvUnit, box_mean
 from .windows import UNBOUNDED_PX
 
@@ -88,7 +88,7 @@ class MsafFusion(nn.Module):
 
     def _fixed_cells(self, both: Tensor, cell_px: int, branch: nn.Module) -> Tensor:
         cells = avg_pool2d(both, cell_px, ceil_mode=True, count_include_pad=False)
-        return grow(branch(cells), cell_px)[..., : both.shape[-2], : both.shape[-1]]
+        return grow_to(branch(cells), cell_px, (both.shape[-2], both.shape[-1]))
 
 
 class Branch(nn.Module):

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, pad
 
 from .dual_attention import at_least_float
-from .exact import BlockConv2d, grow
+from .exact import BlockConv2d, grow_to
 from .units import ConvUnit, InvertedResidual
 
 
@@ -55,7 +55,7 @@ class MultiHopBranch(nn.Module):
         """Return (B, C, h, w) for x (B, C, h, w)."""
         height, width = x.shape[-2:]
         nodes = avg_pool2d(x, self.block_px, ceil_mode=True, count_include_pad=False)
-        context = grow(self.graph(nodes), self.block_px)[..., :height, :width]
+        context = grow_to(self.graph(nodes), self.block_px, (height, width))
         y: Tensor = self.refine(self.mix(torch.cat([x, context.to(x.dtype)], dim=1)))
         return y
 
