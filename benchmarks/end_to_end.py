@@ -21,6 +21,7 @@ from result_page import NOT_MEASURED, head, publish, row, table
 from scenes import MODEL, Pair, base_pair, mosaic
 from side_by_side import Contestant, ratio_text, time_in_turn
 
+from panloom.engine.allocator import reuse_memory
 from panloom.engine.class_map import ClassMapWriter, MapPaths
 from panloom.engine.grid import Window
 from panloom.engine.predict import TilePrediction
@@ -47,6 +48,7 @@ def main() -> None:
     parser.add_argument("--runtime", action="append", help="default: each that is installed")
     options = parser.parse_args()
     torch.set_num_threads(1)
+    reuse_memory()
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
         pair = mosaic(base_pair(work), options.side, options.side, work)

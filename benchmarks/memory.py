@@ -17,7 +17,7 @@ from pathlib import Path
 
 from child_usage import Usage, run_child
 from result_page import head, publish, row, table
-from scenes import MODEL, Pair, base_pair, mosaic
+from scenes import MODEL, Pair, base_pair, mosaic, scene_size
 
 MIB = 2**20
 COLUMNS = ("PAN pixels", "Mpx", "peak", "÷ the first", "s", "CPU s", "Mpx/s")
@@ -52,16 +52,6 @@ def _lines(folder: Path, options: argparse.Namespace) -> Iterator[str]:
     if any(width != height for width, height in sizes):
         yield from ("", "The scenes that are not square have the full width and fewer rows:")
         yield f"at most {options.most_mpx:g} Mpx were asked for."
-
-
-def scene_size(side: int, most_mpx: float) -> tuple[int, int]:
-    """Return width and height of a scene ``side`` pixels wide; whole multiples of 256 if limited.
-
-    ``most_mpx`` is the most million pixels, 0 for no limit; at least 256 rows are left.
-    """
-    if not most_mpx or side * side <= most_mpx * 1e6:
-        return side, side
-    return side, max(256, int(most_mpx * 1e6 / side) // 256 * 256)
 
 
 def _command(pair: Pair, folder: Path, model: str, runtime: str | None) -> list[str]:

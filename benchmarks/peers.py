@@ -26,8 +26,8 @@ from peers_child import SW_BATCH, TILE_PX
 from result_page import NOT_MEASURED, head, publish, table
 from scenes import MODEL, ROOT, Pair, base_pair, mosaic
 from side_by_side import Timing, ratio_text
+from stacked_raster import write_stacked
 
-from panloom.engine.grid import Window
 from panloom.engine.radiometry import fit_radiometry
 from panloom.engine.scene.pair import ScenePair
 from panloom.models.file import find_model, read_card
@@ -39,7 +39,6 @@ PEERS = {
     "monai-prepared": "the same, network prepared",
 }
 COLUMNS = ("what", "wall s", "CPU s", "Mpx/s", "peak RSS", "B/px", "same class")
-STRIP_MS_PX = 256
 EXPLANATION = """
 Wall and CPU time are those of the call, imports apart; B/px is what it adds to the memory of a
 process that has the network loaded, for each PAN pixel. Panloom reads the pair, fits the
@@ -119,28 +118,6 @@ def _job(pair: Pair, work: Path) -> dict[str, Any]:
         "limits": radiometry.limits,
         "map": [inside.col, inside.row, inside.width, inside.height],
     }
-
-
-def write_stacked(scene: ScenePair, path: Path) -> None:
-    """Write MS, each pixel repeated to the PAN grid, and PAN below it as one uint16 raster.
-
-    The MS are those of the working grid, where the engine puts them for the network: what the
-    network sees is the same but for rounding to whole numbers.
-    """
-    grid, ratio = scene.pan.grid, scene.ratio
-    bands = scene.ms.raster.count + 1
-    with rasterio.open(
-        path, "w", driver="GTiff", width=grid.width, height=grid.height, count=bands,
-        dtype="uint16", crs=grid.crs, transform=grid.transform, tiled=True, compress="deflate",
-        predictor=2, zlevel=1, bigtiff="if_safer",
-    ) as target:  # fmt: skip
-        for row in range(0, scene.ms.grid.height, STRIP_MS_PX):
-            height = min(STRIP_MS_PX, scene.ms.grid.height - row)
-            tile = scene.read(Window(0, row, scene.ms.grid.width, height))
-            fine = np.asarray(tile.ms).repeat(ratio, axis=1).repeat(ratio, axis=2)
-            stacked = np.rint(np.concatenate([fine, np.asarray(tile.pan)])).astype(np.uint16)
-            window = rasterio.windows.Window(0, row * ratio, grid.width, height * ratio)
-            target.write(stacked, window=window)
 
 
 def _run(python: str, name: str, job: dict[str, Any], work: Path) -> Measured:

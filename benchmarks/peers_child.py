@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 Job = dict[str, Any]
-Work = Callable[[], None]
+Work = Callable[[], object]
 TILE_PX, SW_BATCH = 512, 4
 """MONAI has no default for the side of a window and for how many there are in a batch."""
 
@@ -85,6 +85,9 @@ def engine(job: Job, runtime: str) -> Work:
     """Return what ``panloom classify`` does, on the pair itself, by one runtime."""
     from engine_run import classify
 
+    from panloom.engine.allocator import reuse_memory
+
+    reuse_memory()  # as the command line does
     if runtime != "torch":
         importlib.import_module(runtime)
     return lambda: classify(job["ms"], job["pan"], job["output"], runtime=runtime)
@@ -102,7 +105,7 @@ def _stacked_network(job: Job, *, is_prepared: bool) -> Any:
     if is_prepared:
         fold_batch_norm(network)
         memory_format = torch.channels_last
-        network = network.to(memory_format=memory_format)
+        network = network.to(memory_format=memory_format)  # type: ignore[call-overload]
     offset, scale, limits = job["offset"], job["scale"], tuple(job["limits"])
     return StackedNetwork(network, bundle.card.ratio, offset, scale, limits, memory_format).eval()
 

@@ -83,6 +83,16 @@ def mosaic(pair: Pair, width: int, height: int, folder: Path) -> Pair:
     return described(*names, text)
 
 
+def scene_size(side: int, most_mpx: float) -> tuple[int, int]:
+    """Return width and height of a scene ``side`` pixels wide; whole multiples of 256 if limited.
+
+    ``most_mpx`` is the most million pixels, 0 for no limit; at least 256 rows are left.
+    """
+    if not most_mpx or side * side <= most_mpx * 1e6:
+        return side, side
+    return side, max(256, int(most_mpx * 1e6 / side) // 256 * 256)
+
+
 def _write_vrt(
     path: Path, source: rasterio.DatasetReader, size: tuple[int, int], period: int
 ) -> None:

@@ -19,6 +19,9 @@ class StackedNetwork(nn.Module):
     they give is clipped to ``limits``. ``memory_format`` is that of what the network gets.
     """
 
+    offset: Tensor
+    scale: Tensor
+
     def __init__(
         self,
         network: nn.Module,

@@ -25,6 +25,7 @@ from result_page import head, publish, table
 from scenes import MODEL, Pair, base_pair, mosaic, small_pair
 
 import panloom.engine
+from panloom.engine.allocator import reuse_memory
 from panloom.engine.scene.pair import ScenePair
 from panloom.models.bundle import load_bundle
 from panloom.models.file import find_model
@@ -54,6 +55,7 @@ def main() -> None:
     parser.add_argument("--runtime", action="append", help="default: each that is installed")
     options = parser.parse_args()
     torch.set_num_threads(1)
+    reuse_memory()
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
         pair = mosaic(base_pair(work), options.side, options.side, work)
