@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from typing import Any
 
@@ -111,6 +112,24 @@ def _run(algorithm: Any, parameters: dict[str, Any], cancel_at: str = "") -> dic
 def batch(algorithm: str, rows: list[dict[str, Any]]) -> dict[str, Any]:
     """Run one algorithm for several rows of parameters in one process, as a batch does."""
     return {"rows": [_run(algorithm, row) for row in rows]}
+
+
+def warm(runs: list[list[Any]], unload: bool) -> dict[str, Any]:
+    """Do runs (algorithm, parameters) with the engine kept warm; perhaps unload the plugin then.
+
+    ``left`` are those engines' processes that are there at the end.
+    """
+    from panloom import classFactory
+    from panloom.qgis_plugin import settings
+
+    settings.set_keeps_warm(True)
+    done = [_run(*run) for run in runs]
+    settings.set_keeps_warm(False)
+    told = [text for run in done for _, text in run["log"] if text.startswith("The warm engine")]
+    if unload:
+        classFactory(None).unload()
+    pids = {int(word) for text in told for word in re.findall(r"\d+", text)}
+    return {"runs": done, "told": told, "left": [p for p in pids if os.path.exists(f"/proc/{p}")]}
 
 
 def selection(parameters: dict[str, Any], boxes: list[str]) -> dict[str, Any]:

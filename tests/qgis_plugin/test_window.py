@@ -107,6 +107,7 @@ def test_the_options_page_keeps_what_it_is_told(window, qgis, tmp_path, artifact
         screenshot=str(artifacts / "qgis_options.png"),
     )
     assert report["kept"] == ["/opt/engine/bin/python", str(tmp_path)]
+    assert report["warm"] == [False, True, False], "off until it is switched on, and kept"
     assert f"Ready: {sys.executable}" in report["texts"], "PANLOOM_PYTHON goes before the page"
     assert report["emptied"] == ["", str(qgis.profile / "panloom")]
 

@@ -29,7 +29,7 @@ from qgis.core import (
 )
 from qgis.gui import QgsFileWidget
 from qgis.PyQt.QtCore import QCoreApplication, QTimer
-from qgis.PyQt.QtWidgets import QDockWidget, QLabel, QTextEdit, QWidget
+from qgis.PyQt.QtWidgets import QCheckBox, QDockWidget, QLabel, QTextEdit, QWidget
 from qgis.utils import iface
 
 SCENARIO = json.loads(Path(os.environ["PANLOOM_SCENARIO"]).read_text(encoding="utf-8"))
@@ -205,6 +205,9 @@ def change_options() -> None:
     widgets = page.findChildren(QgsFileWidget)
     widgets[0].setFilePath(SCENARIO["options"]["python"])
     widgets[1].setFilePath(SCENARIO["options"]["folder"])
+    warm = page.findChild(QCheckBox)
+    REPORT["warm"] = [warm.isChecked()]
+    warm.setChecked(True)
     page.show()
     wait_until(lambda: False, 0.3)
     if SCENARIO.get("screenshot"):
@@ -212,6 +215,11 @@ def change_options() -> None:
     page.apply()
     REPORT["kept"] = [settings.python_setting(), str(settings.engine_folder())]
     REPORT["texts"] = [label.text() for label in page.findChildren(QLabel)]
+    later = factory.createWidget()
+    REPORT["warm"].append(later.findChild(QCheckBox).isChecked())
+    warm.setChecked(False)
+    page.apply()
+    REPORT["warm"].append(settings.keeps_warm())
     settings.set_python_setting("")
     settings.set_engine_folder(settings.default_engine_folder())
     REPORT["emptied"] = [settings.python_setting(), str(settings.engine_folder())]
