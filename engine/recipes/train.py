@@ -13,12 +13,12 @@ from ..device import Device, choose_device, one_thread
 from ..events import Message, Progress, Result
 from ..outputs import Outputs
 from ..progress import Report, section
-from ..scene.raster_files import prepare_gdal
+from ..scene.raster_files import gdal_cache, prepare_gdal
 from ..training.blocks import split_scenes
 from ..training.checkpoint import Checkpoint
 from ..training.crops import CropOptions, CropSource
 from ..training.fit import Fit, Outcome
-from ..training.loop import TrainingOptions
+from ..training.loop import SETTLE_SHARE, TrainingOptions
 from ..training.plan import ModelPlan, choose_network, new_plan, plan_from_base
 from ..training.pretraining import pretrain
 from ..training.scene_list import SceneSource, read_scene_list
@@ -75,6 +75,7 @@ class _Task:
     validation: list[LabelledScene]
 
 
+@gdal_cache()
 def run(options: TrainOptions, report: Report) -> Result:
     """Train a model and write it; raises PanloomError, leaving no file or the best one so far.
 
@@ -215,6 +216,7 @@ def _settings(options: TrainOptions, plan: ModelPlan) -> TrainingOptions:
         batch_size=BATCH_SIZE,
         warm_average=True,
         rate=RATE if plan.base is None else RATE_FROM_BASE,
+        settle_share=0.0 if plan.keeps_classes else SETTLE_SHARE,
         fresh=plan.fresh(),
         fresh_rate=RATE,
         seed=options.seed,

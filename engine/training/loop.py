@@ -21,6 +21,7 @@ from .schedule import Cycle, Pace
 __all__ = ["Clock", "EpochEnd", "TrainingOptions", "balanced_loss", "train"]
 
 CPU = torch.device("cpu")
+SETTLE_SHARE = 0.3
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class TrainingOptions:
     The result is the running mean of the weights over about the last ``average_share`` of the
     steps. After ``settle_share`` of the steps the statistics of batch normalization stay fixed. A
     batch of a few crops has statistics of its own, and a network that may use them to the end reads
-    from them what else is in the batch, which a map does not have.
+    from them what else is in the batch, which a map does not have. With 0 a base model's stay.
 
     An epoch is ``epoch_steps`` steps. With ``seconds`` the cycle ends when they are over, or with
     ``steps`` if that comes first; ``steps`` None leaves it to the time alone. The weights then
@@ -47,7 +48,7 @@ class TrainingOptions:
     weight_decay: float = 0.02
     label_smoothing: float = 0.05
     average_share: float = 0.1
-    settle_share: float = 0.3
+    settle_share: float = SETTLE_SHARE
     seed: int = 0
     epoch_steps: int = 50
     seconds: float | None = None
