@@ -24,7 +24,7 @@ from ..outputs import Outputs
 from ..polygons.areas import class_areas
 from ..polygons.strips import ClassMapReader, require_class_map
 from ..progress import Meter, Report, section
-from ..scene.raster_files import prepare_gdal
+from ..scene.raster_files import gdal_cache, prepare_gdal
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,7 @@ class AssessOptions:
     overwrite: bool = False
 
 
+@gdal_cache()
 def run(options: AssessOptions, report: Report) -> Result:
     """Compare map and reference, write the report; raises PanloomError, leaving no file."""
     prepare_gdal()

@@ -35,8 +35,9 @@ from ..progress import Meter, Report, section
 from ..radiometry import Radiometry, fit_radiometry
 from ..runtimes.choice import RuntimeWish, require_runtime
 from ..scene.pair import PairNeeds, ScenePair
+from ..scene.raster_files import gdal_cache
 from ..style import polygon_style_path, write_polygon_style, write_raster_style
-from ..tiling import Tile, default_tile_px, plan_tiles
+from ..tiling import ON_GPU, Tile, TileLimits, choose_tile_px, plan_tiles
 from ..version import __version__
 
 
@@ -83,6 +84,7 @@ class _Area:
         return Window(col, row, right - col, bottom - row)
 
 
+@gdal_cache()
 def run(options: ClassifyOptions, report: Report) -> Result:
     """Classify the pair and write every output asked for; raises PanloomError, leaving no file."""
     began = time.monotonic()
@@ -212,14 +214,14 @@ def _tiles(
 ) -> list[Tile]:
     """Return the tiles over ``area`` on the scene's MS grid, aligned to the network's lattice."""
     network = bundle.network
-    usual = default_tile_px(network.halo_px, is_cpu=device.is_cpu)
-    tile_px = options.tile_px or (PATCH_TILE_PX if options.evaluation == "patch" else usual)
     part = area.ms_window
     col = part.col // network.lattice_px * network.lattice_px
     row = part.row // network.lattice_px * network.lattice_px
-    tiles = plan_tiles(
-        part.right - col, part.bottom - row, tile_px, network.halo_px, network.lattice_px
-    )
+    size = (part.right - col, part.bottom - row)
+    limits = TileLimits(device.workers) if device.is_cpu else ON_GPU
+    usual = choose_tile_px(size, network.halo_px, network.lattice_px, limits)
+    tile_px = options.tile_px or (PATCH_TILE_PX if options.evaluation == "patch" else usual)
+    tiles = plan_tiles(*size, tile_px, network.halo_px, network.lattice_px)
     return [
         replace(t, read=_moved(t.read, col, row), write=_moved(t.write, col, row)) for t in tiles
     ]

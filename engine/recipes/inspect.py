@@ -23,6 +23,7 @@ from ..scene.align import place
 from ..scene.needs import PairNeeds
 from ..scene.pair import ScenePair
 from ..scene.raster import Raster
+from ..scene.raster_files import gdal_cache
 
 __all__ = ["InspectOptions", "as_html", "as_text", "run"]
 
@@ -39,6 +40,7 @@ class InspectOptions:
     overwrite: bool = False
 
 
+@gdal_cache()
 def run(options: InspectOptions, report: Report) -> Result:
     """Inspect a pair as far as it goes; what keeps it from running is listed, not raised."""
     with Outputs(overwrite=options.overwrite, inputs=(options.ms, options.pan)) as outputs:

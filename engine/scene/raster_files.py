@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import PurePath
 from typing import Any
 
@@ -13,7 +14,7 @@ from rasterio.errors import NotGeoreferencedWarning, RasterioIOError
 
 from ..errors import InputError
 
-GDAL_CACHE_MB = 128
+GDAL_CACHE_BYTES = 128 * 2**20
 """Cap of GDAL's block cache; its default is 5 % of the memory, which grows with the machine."""
 
 
@@ -108,6 +109,16 @@ def file_name(name: str) -> str:
 
 
 def prepare_gdal() -> None:
-    """Cap GDAL's block cache unless the user set it; silence its note on missing georeference."""
-    os.environ.setdefault("GDAL_CACHEMAX", str(GDAL_CACHE_MB))
+    """Silence GDAL's note on missing georeference."""
     warnings.filterwarnings("ignore", category=NotGeoreferencedWarning)
+
+
+@contextmanager
+def gdal_cache() -> Iterator[None]:
+    """Cap GDAL's block cache during a run, unless the user set it; also a decorator.
+
+    Afterwards it is as it was: other runs of the process, and programs around it, see no change.
+    """
+    options = {} if "GDAL_CACHEMAX" in os.environ else {"GDAL_CACHEMAX": GDAL_CACHE_BYTES}
+    with rasterio.Env(**options):
+        yield
