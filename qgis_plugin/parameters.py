@@ -57,12 +57,18 @@ def model_parameters(
     with_help(
         model,
         "The model that classifies: one that comes with Panloom, or one that “Train a model” made "
-        "here. From scripts and qgis_process the path of a .safetensors file is taken here too.",
+        "here. From scripts and qgis_process the path of a model's file is taken here too.",
     )
     own = QgsProcessingParameterFile(
-        f"{name}_FILE", f"{title} file of your own", extension="safetensors", optional=True
+        f"{name}_FILE",
+        f"{title} file of your own",
+        optional=True,
+        fileFilter="Models (*.safetensors *.onnx)",
     )
-    text = f"A .safetensors file written by Panloom. It is used instead of “{title}”."
+    text = (
+        "A .safetensors file written by Panloom, or a network of your own: an .onnx file with its "
+        f"card (.json) beside it. It is used instead of “{title}”."
+    )
     return [model, with_help(own, text, advanced=True)]
 
 

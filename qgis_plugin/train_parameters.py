@@ -73,6 +73,7 @@ def _samples() -> list[QgsProcessingParameterDefinition]:
 
 def _base() -> list[QgsProcessingParameterDefinition]:
     base, own = model_parameters(optional=True, name="BASE", title="Base model")
+    own.setFileFilter("Models (*.safetensors)")  # an ONNX network cannot be trained further
     return [
         with_help(
             base,
