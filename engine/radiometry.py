@@ -81,6 +81,7 @@ def scale_dn(
     offset: Tensor,
     scale: Tensor,
     limits: tuple[float, float],
+    ratio: int | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Return network input for DN of any type; ``Radiometry.apply`` says the shapes.
 
@@ -88,17 +89,23 @@ def scale_dn(
     """
     ms_input = _scaled(ms, offset[:-1], scale[:-1], limits)
     pan_input = _scaled(pan, offset[-1:], scale[-1:], limits)
-    return blank_invalid(ms_input, pan_input, ms_valid, pan_valid)
+    return blank_invalid(ms_input, pan_input, ms_valid, pan_valid, ratio=ratio)
 
 
 def blank_invalid(
-    ms: Tensor, pan: Tensor, ms_valid: Tensor, pan_valid: Tensor
+    ms: Tensor,
+    pan: Tensor,
+    ms_valid: Tensor,
+    pan_valid: Tensor,
+    *,
+    ratio: int | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Return network input with 0 where pixels are invalid; ``Radiometry.apply`` says the shapes.
 
-    Maps and training share this rule.
+    Maps and training share this rule. Without ``ratio`` it is that of the images' sizes.
     """
-    ratio = int(pan.shape[-1]) // int(ms.shape[-1])
+    if ratio is None:
+        ratio = pan.shape[-1] // ms.shape[-1]
     ms_known = F.max_pool2d(ms_valid.float(), ratio) > 0  # (B, 1, h, w)
     return ms.where(ms_known, 0.0), pan.where(pan_valid.bool(), 0.0)
 

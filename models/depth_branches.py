@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from .dia import MS_SCALES, PAN_SCALES, CrossGate
 from .dia import REACH_PX as DIA_REACH_PX
-from .exact import StencilConv2d
+from .exact import StencilConv2d, is_exporting
 from .units import ConvUnit, InvertedResidual, hard_swish
 
 
@@ -90,6 +90,10 @@ def normalized_differences(ms: Tensor, floor: float = 0.05) -> Tensor:
     Bands below ``floor`` count as ``floor``, so that darkness gives 0 instead of noise.
     """
     light = ms.clamp(min=0) + floor
+    if is_exporting():  # ONNX has no indices that come in pairs
+        planes = light.unbind(dim=1)
+        pairs = [(a, b) for row, a in enumerate(planes) for b in planes[:row]]
+        return torch.stack([(a - b) / (a + b) for a, b in pairs], dim=1)
     first, second = torch.tril_indices(ms.shape[1], ms.shape[1], -1, device=ms.device)
     a, b = light[:, first], light[:, second]
     return (a - b) / (a + b)

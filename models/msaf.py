@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool2d, avg_pool2d, batch_norm, interpolate
 
-from .exact import grow_to, sigmoid
+from .exact import grow_to, is_exporting, sigmoid
 from .units import ConvUnit, box_mean
 from .windows import UNBOUNDED_PX
 
@@ -64,7 +64,7 @@ class MsafFusion(nn.Module):
 
     def forward(self, ms: Tensor, pan: Tensor) -> Tensor:
         """Return (B, C, h, w) for ms and pan (B, C, h, w); raises ValueError for unequal shapes."""
-        if ms.shape != pan.shape:
+        if not is_exporting() and ms.shape != pan.shape:
             raise ValueError(
                 f"MSAF got maps {tuple(ms.shape)} and {tuple(pan.shape)}; it needs equal shapes: "
                 "resize one of them first"

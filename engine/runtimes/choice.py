@@ -14,8 +14,8 @@ from ..radiometry import Radiometry
 from ..scene.pair import TileData
 from .agreement import LEAST_AGREEMENT, Agreement, compare
 from .graph_cache import default_cache
-from .map_step import MapStep, arrays_of
-from .onnx_graph import graph_of
+from .map_step import MapStep, float_arrays_of
+from .onnx_graph import graph_of, sizes_of
 from .onnx_runtime import OnnxRuntime
 from .openvino_runtime import OpenVinoRuntime
 from .runtime import ONNXRUNTIME, OPENVINO, RUNTIMES, TORCH, CannotRunError, Runtime
@@ -138,11 +138,11 @@ def _wanted(wish: RuntimeWish, device: Device) -> tuple[str, str]:
 
 
 def _make(name: str, start: RuntimeStart, first: TileData) -> Runtime:
-    example = arrays_of([first], start.radiometry)
-    graph = graph_of(start.step, start.card, example, default_cache())
+    example = float_arrays_of(first, start.radiometry)
+    graph = graph_of(start.step, start.card, example, default_cache(), start.lattice_px)
     if name == OPENVINO:
-        return OpenVinoRuntime(graph, start.radiometry, start.workers)
-    return OnnxRuntime(graph, start.radiometry)
+        return OpenVinoRuntime(graph, start.radiometry, example, start.workers)
+    return OnnxRuntime(graph, start.radiometry, sizes_of(example))
 
 
 def _instead(start: RuntimeStart, why: str, agreement: Agreement | None = None) -> RuntimeUse:

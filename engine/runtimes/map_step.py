@@ -75,7 +75,8 @@ class MapStep(nn.Module):
         (B, 1, r·h, r·w); ``offset`` and ``scale`` are the radiometry's, float32 (C + 1), PAN last.
         Where MS or PAN is invalid, codes are 0 and confidence 255.
         """
-        ms, pan = scale_dn(ms, pan, ms_valid, pan_valid, offset, scale, self.form.limits)
+        form = self.form
+        ms, pan = scale_dn(ms, pan, ms_valid, pan_valid, offset, scale, form.limits, form.ratio)
         logits = self.network(
             ms.contiguous(memory_format=torch.channels_last),
             pan.contiguous(memory_format=torch.channels_last),
@@ -122,6 +123,12 @@ class MapStep(nn.Module):
         invalid = (~valid)[:, None].to(mean.dtype)
         any_invalid = F.max_pool2d(invalid, ratio)[:, 0] > 0
         return mean.clamp_min(LEAST_PROBABILITY).log() * temperature, ~any_invalid
+
+
+def float_arrays_of(tile: TileData, radiometry: Radiometry) -> Arrays:
+    """Return what an exported ``MapStep`` takes for one tile: DN as float32, as in its graph."""
+    ms, pan, *rest = arrays_of([tile], radiometry)
+    return ms.astype(np.float32, copy=False), pan.astype(np.float32, copy=False), *rest
 
 
 def arrays_of(tiles: Sequence[TileData], radiometry: Radiometry) -> Arrays:

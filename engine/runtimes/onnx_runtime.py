@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..radiometry import Radiometry
 from ..scene.pair import TileData
-from .map_step import INPUTS, arrays_of
+from .map_step import INPUTS, float_arrays_of
 from .runtime import CannotRunError, Pieces, first_line
 
 if TYPE_CHECKING:
@@ -17,12 +17,15 @@ if TYPE_CHECKING:
 
 
 class OnnxRuntime:
-    """Runs a graph; one session serves all threads that call. Raises CannotRunError."""
+    """Runs a graph on patches of ``sizes``, which are named as in the graph.
 
-    def __init__(self, graph: bytes, radiometry: Radiometry) -> None:
+    One session serves all threads that call. Raises CannotRunError.
+    """
+
+    def __init__(self, graph: bytes, radiometry: Radiometry, sizes: Mapping[str, int]) -> None:
         import onnxruntime
 
-        self._session = _open(graph)
+        self._session = _open(graph, sizes)
         self._radiometry = radiometry
         self._version = onnxruntime.__version__
 
@@ -40,12 +43,12 @@ class OnnxRuntime:
         return np.stack([codes for codes, _ in pieces]), np.stack([c for _, c in pieces])
 
     def _run_one(self, tile: TileData) -> Pieces:
-        feed = dict(zip(INPUTS, arrays_of([tile], self._radiometry), strict=True))
+        feed = dict(zip(INPUTS, float_arrays_of(tile, self._radiometry), strict=True))
         codes, confidence = self._session.run(None, feed)
         return codes[0], confidence[0]
 
 
-def _open(graph: bytes) -> InferenceSession:
+def _open(graph: bytes, sizes: Mapping[str, int]) -> InferenceSession:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -53,6 +56,8 @@ def _open(graph: bytes) -> InferenceSession:
     options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
     # Waiting threads that spin take the cores from torch's and from those that read and write.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    for name, size in sizes.items():  # known sizes let memory be planned once
+        options.add_free_dimension_override_by_name(name, size)
     options.log_severity_level = 4  # what goes wrong is raised as well
     try:
         return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])

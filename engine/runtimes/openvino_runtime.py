@@ -9,7 +9,7 @@ import numpy as np
 
 from ..radiometry import Radiometry
 from ..scene.pair import TileData
-from .map_step import arrays_of
+from .map_step import INPUTS, Arrays, float_arrays_of
 from .runtime import CannotRunError, Pieces, first_line
 
 
@@ -19,7 +19,7 @@ class OpenVinoRuntime:
     Raises CannotRunError.
     """
 
-    def __init__(self, graph: bytes, radiometry: Radiometry, workers: int) -> None:
+    def __init__(self, graph: bytes, radiometry: Radiometry, example: Arrays, workers: int) -> None:
         import openvino
 
         core = openvino.Core()
@@ -29,7 +29,9 @@ class OpenVinoRuntime:
             "INFERENCE_PRECISION_HINT": "f32",
         }
         try:
-            self._model = core.compile_model(core.read_model(graph), "CPU", settings)
+            model = core.read_model(graph)
+            model.reshape({name: list(a.shape) for name, a in zip(INPUTS, example, strict=True)})
+            self._model = core.compile_model(model, "CPU", settings)
         except RuntimeError as error:
             raise CannotRunError(first_line(error)) from error
         self._radiometry = radiometry
@@ -49,5 +51,5 @@ class OpenVinoRuntime:
     def _run_one(self, tile: TileData) -> Pieces:
         if not hasattr(self._requests, "own"):
             self._requests.own = self._model.create_infer_request()
-        found = self._requests.own.infer(list(arrays_of([tile], self._radiometry)))
+        found = self._requests.own.infer(list(float_arrays_of(tile, self._radiometry)))
         return found[0][0].copy(), found[1][0].copy()
