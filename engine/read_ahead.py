@@ -53,7 +53,8 @@ def _batches(handover: _Handover, batch_size: int) -> Generator[list[tuple[Tile,
 def _read(pair: ScenePair, tiles: list[Tile], handover: _Handover) -> None:
     try:
         reader = StripReader(pair.images, handover.check)
-        for strip in plan_strips(tiles, pair.images.bytes_per_ms_px):
+        images = pair.images
+        for strip in plan_strips(tiles, images.bytes_per_ms_px, images.strip_bytes):
             handover.wait_for_room()
             handover.put(strip, reader.read(strip))
         handover.end(None)

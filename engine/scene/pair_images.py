@@ -19,6 +19,9 @@ from .tile_data import Mask, Pixels
 _PIECE_BYTES = 16 * 2**20
 """Read at once, or one row of blocks where that is more: between two such reads a run can end."""
 
+_STRIP_BYTES = 160 * 2**20
+_TILED_STRIP_BYTES = 64 * 2**20
+
 _RESAMPLED = Pieces(128, 1024)
 """Small enough for a processor's cache, and for what is read around a piece on a turned grid."""
 
@@ -57,6 +60,12 @@ class PairImages:
         fine = self.alignment.ratio**2
         masks = fine * (ms.may_hide + pan.may_hide)
         return self.ms.count * self.ms.dtype.itemsize + fine * self.pan.dtype.itemsize + masks
+
+    @property
+    def strip_bytes(self) -> int:
+        """The most that a strip should take: of files in tiles, columns can be read for less."""
+        is_tiled = all(raster.is_tiled for raster in self.rasters)
+        return _TILED_STRIP_BYTES if is_tiled else _STRIP_BYTES
 
     def read(self, window: Window) -> Pixels:
         """Return the pixels of a window on the MS grid, which may reach beyond the scene."""

@@ -120,6 +120,12 @@ class Raster:
         return int(first.dataset.block_shapes[first.index - 1][0])
 
     @property
+    def is_tiled(self) -> bool:
+        """True where some columns can be read without decoding whole rows."""
+        blocks = (band.dataset.block_shapes[band.index - 1] for band in self.bands)
+        return all(width < self.file_shape[1] for _, width in blocks)
+
+    @property
     def first_block_row(self) -> int:
         """A row of the grid that a block begins at."""
         return self.file_shape[0] % self.block_rows if self._flip_rows else 0

@@ -19,9 +19,6 @@ from .pair_images import PairImages
 from .reflected import ReflectedImage
 from .tile_data import Mask, Pixels, part
 
-STRIP_BYTES = 160 * 2**20
-"""A strip has at most so many bytes, unless a single tile has more; wider ones are divided."""
-
 
 @dataclass(frozen=True)
 class Strip:
@@ -37,10 +34,8 @@ class Strip:
         return Window(first.col, first.row, last.right - first.col, first.height)
 
 
-def plan_strips(
-    tiles: Sequence[Tile], bytes_per_ms_px: int, most_bytes: int = STRIP_BYTES
-) -> Iterator[Strip]:
-    """Yield strips of tiles in their order.
+def plan_strips(tiles: Sequence[Tile], bytes_per_ms_px: int, most_bytes: int) -> Iterator[Strip]:
+    """Yield strips of tiles in their order, of ``most_bytes`` unless a single tile has more.
 
     Tiles of one strip read the same rows and columns without a gap: of an area of interest no more
     is read than its tiles.
