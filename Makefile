@@ -7,11 +7,12 @@ BIN := .venv/bin
 export PYTHONUTF8 := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test lint demo zip clean
+.PHONY: help setup test lint demo bench zip clean
 
 help:
 	@echo "make demo   a sample pair, its land-cover map, and both side by side, in ./demo"
 	@echo "make test   formatter, linter, types, layer contracts and every test"
+	@echo "make bench  every table of benchmarks/ that needs no GPU, in a quarter of an hour"
 	@echo "make lint   formatter, linter and types only"
 	@echo "make zip    the QGIS plugin as dist/panloom-VERSION.zip, from the last commit"
 	@echo "make setup  the environment in ./.venv that all of these use"
@@ -30,6 +31,21 @@ test: lint
 
 demo: setup
 	@$(BIN)/python scripts/demo.py
+
+# Tables compare what ran in turn; for wall times leave the machine alone meanwhile. PEERS_PYTHON is
+# the Python of an environment with geoai and MONAI (benchmarks/peers-requirements.txt).
+PEERS_PYTHON :=
+BENCH := $(BIN)/python benchmarks
+
+bench: setup
+	$(BENCH)/start_up.py --rounds 5
+	$(BENCH)/end_to_end.py
+	$(BENCH)/where_time_goes.py --side 1536
+	$(BENCH)/memory.py
+	$(BENCH)/peers.py --side 1024 $(if $(PEERS_PYTHON),--peers-python $(PEERS_PYTHON))
+	$(BENCH)/patchwise.py --rounds 3
+	$(BENCH)/codecs.py --rounds 3
+	$(BENCH)/gpu.py
 
 zip:
 	@mkdir -p dist

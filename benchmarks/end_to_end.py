@@ -20,12 +20,14 @@ from forward_only import ReadyScene
 from result_page import NOT_MEASURED, head, publish, row, table
 from scenes import MODEL, Pair, base_pair, mosaic
 from side_by_side import Contestant, ratio_text, time_in_turn
+from tile_plan import computed_per_written
 
 from panloom.engine.allocator import reuse_memory
 from panloom.engine.class_map import ClassMapWriter, MapPaths
 from panloom.engine.grid import Window
-from panloom.engine.predict import TilePrediction
+from panloom.engine.predict import Predictor, TilePrediction
 from panloom.engine.scene.pair import ScenePair
+from panloom.engine.tiling import Tile
 from panloom.models.bundle import load_bundle
 from panloom.models.file import find_model
 
@@ -83,7 +85,10 @@ def _row(pair: Pair, work: Path, name: str, rounds: int) -> str:
             return row((f"{name}: {error}", *[NOT_MEASURED] * (len(COLUMNS) - 1)))
         pixels = scene.map_window.width * scene.map_window.height
         contestants = [
-            Contestant("whole run", lambda: write_map(scene, ready, work)),
+            Contestant(
+                "whole run",
+                lambda: write_map(scene, ready.predictor, ready.tiles, work, "confidence.tif"),
+            ),
             Contestant("graph", lambda: ready.run_graph() and pixels),
             Contestant("network alone", lambda: ready.run_network() and pixels),
         ]
@@ -96,18 +101,23 @@ def _row(pair: Pair, work: Path, name: str, rounds: int) -> str:
             ratio_text(run.cpu, graph.cpu),
             ratio_text(run.wall, network.wall),
             ratio_text(run.cpu, network.cpu),
-            f"{ready.computed_per_written:.2f}",
+            f"{computed_per_written(ready.tiles):.2f}",
         )
     )
 
 
-def write_map(scene: ScenePair, ready: ReadyScene, folder: Path) -> int:
-    """Classify the scene into ``folder`` as the engine does; return the map's pixels."""
+def write_map(
+    scene: ScenePair, predictor: Predictor, tiles: list[Tile], folder: Path, confidence: str | None
+) -> int:
+    """Classify the scene into ``folder`` as the engine does; return the map's pixels.
+
+    ``confidence`` is the name of that raster's file, None for none.
+    """
     inside = scene.map_window
-    paths = MapPaths(folder / "map.tif", folder / "confidence.tif")
-    card = ready.predictor.bundle.card
+    paths = MapPaths(folder / "map.tif", folder / confidence if confidence else None)
+    card = predictor.bundle.card
     with ClassMapWriter(paths, scene.pan.grid.crop(inside), card.classes, {}) as writer:
-        for prediction in ready.predictor.predict(scene, ready.tiles):
+        for prediction in predictor.predict(scene, tiles):
             _write(writer, prediction, inside, card.ratio)
     return inside.width * inside.height
 

@@ -13,6 +13,7 @@ from dataclasses import replace
 from functools import partial
 
 import torch
+from tile_plan import plan
 from torch import Tensor
 
 from panloom.engine.device import Device
@@ -21,14 +22,14 @@ from panloom.engine.radiometry import Radiometry, fit_radiometry
 from panloom.engine.read_ahead import read_ahead
 from panloom.engine.runtimes.choice import RuntimeWish
 from panloom.engine.runtimes.graph_cache import GraphCache
-from panloom.engine.runtimes.map_step import MapForm, MapStep, arrays_of
-from panloom.engine.runtimes.onnx_graph import graph_of
+from panloom.engine.runtimes.map_step import MapForm, MapStep, float_arrays_of
+from panloom.engine.runtimes.onnx_graph import graph_of, sizes_of
 from panloom.engine.runtimes.onnx_runtime import OnnxRuntime
 from panloom.engine.runtimes.openvino_runtime import OpenVinoRuntime
 from panloom.engine.runtimes.runtime import OPENVINO, TORCH, Runtime
 from panloom.engine.runtimes.torch_runtime import TorchRuntime
 from panloom.engine.scene.pair import ScenePair, TileData
-from panloom.engine.tiling import Tile, default_tile_px, plan_tiles
+from panloom.engine.tiling import Tile
 from panloom.models.bundle import ModelBundle
 from panloom.models.folding import fold_batch_norm
 
@@ -65,11 +66,9 @@ class ReadyScene:
     Raises RuntimeError where the engine takes another runtime than asked for; the text says why.
     """
 
-    def __init__(
-        self, pair: ScenePair, bundle: ModelBundle, runtime: str, workers: int | None = None
-    ) -> None:
+    def __init__(self, pair: ScenePair, bundle: ModelBundle, runtime: str) -> None:
         device = Device(torch.device("cpu"), "")
-        self.workers = workers or device.workers
+        self.workers = device.workers
         sample = pair.sample()
         self.predictor = Predictor(
             bundle,
@@ -78,7 +77,8 @@ class ReadyScene:
             workers=self.workers,
             wish=RuntimeWish(runtime),
         )
-        self.tiles = _plan(pair, bundle)
+        grid = pair.ms.grid
+        self.tiles = plan((grid.width, grid.height), bundle.network, device)
         self._windows = [data for batch in read_ahead(pair, self.tiles, 1) for _, data in batch]
         for _ in self.predictor.predict(pair, self.tiles[:1]):
             pass  # exports, compares and keeps the runtime
@@ -93,12 +93,6 @@ class ReadyScene:
     def title(self) -> str:
         """Name and version of the runtime."""
         return self._graph.title
-
-    @property
-    def computed_per_written(self) -> float:
-        """Pixels of all windows, their halos among them, by the pixels that they write."""
-        read = sum(tile.read.width * tile.read.height for tile in self.tiles)
-        return read / sum(tile.write.width * tile.write.height for tile in self.tiles)
 
     def run_graph(self) -> int:
         """Compute class and confidence of every window; return how many there are."""
@@ -118,12 +112,6 @@ class ReadyScene:
             return sum(1 for _ in pool.map(one, windows))
 
 
-def _plan(pair: ScenePair, bundle: ModelBundle) -> list[Tile]:
-    network, grid = bundle.network, pair.ms.grid
-    tile_px = default_tile_px(network.halo_px, is_cpu=True)
-    return plan_tiles(grid.width, grid.height, tile_px, network.halo_px, network.lattice_px)
-
-
 def _scaled(data: TileData, radiometry: Radiometry) -> TileData:
     """Return the window with network input instead of digital numbers."""
     arrays = (data.ms, data.pan, data.ms_valid[None], data.pan_valid[None])
@@ -135,6 +123,7 @@ def _network_runtime(predictor: Predictor, name: str, tile: Tile, example: TileD
     """Return a runtime of the network alone, made as the engine makes its own."""
     network = deepcopy(predictor.bundle.network)
     fold_batch_norm(network)
+    lattice_px = predictor.bundle.network.lattice_px
     card, radiometry = predictor.bundle.card, predictor.radiometry
     form = MapForm(
         card.ratio, "pan", tile.halo_px, card.classes.codes, radiometry.limits, card.temperature
@@ -142,7 +131,9 @@ def _network_runtime(predictor: Predictor, name: str, tile: Tile, example: TileD
     step = NetworkStep(network, form).eval()
     if name == TORCH:
         return TorchRuntime(step, radiometry, predictor.device.torch)
-    graph = graph_of(step, card, arrays_of([example], radiometry), GraphCache(None))
+    arrays = float_arrays_of(example, radiometry)
+    # No cache: the engine's would take this graph for one of its own.
+    graph = graph_of(step, card, arrays, GraphCache(None), lattice_px)
     if name == OPENVINO:
-        return OpenVinoRuntime(graph, radiometry, predictor.workers)
-    return OnnxRuntime(graph, radiometry)
+        return OpenVinoRuntime(graph, radiometry, arrays, predictor.workers)
+    return OnnxRuntime(graph, radiometry, sizes_of(arrays))

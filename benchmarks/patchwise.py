@@ -11,20 +11,19 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import os
 import resource
 import tempfile
 from collections.abc import Iterator
-from datetime import date
 from pathlib import Path
 from typing import Any
 
 import torch
 from patch_run import whole_run
 from published_adcdnet import BANDS, PATCH_PX, RATIO, PublishedAdcdNet
-from side_by_side import Contestant, cpu_text, duration_text, ratio_text, time_in_turn
+from result_page import head, publish
+from side_by_side import Contestant, duration_text, ratio_text, time_in_turn
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils.flop_counter import FlopCounterMode, conv_flop_count
 
 from panloom.engine.patchwise import PATCH_TILE_PX, Patchwise
 from panloom.engine.tiling import default_tile_px
@@ -33,8 +32,8 @@ from panloom.models.folding import fold_batch_norm
 from panloom.models.networks import build_network
 from panloom.models.patchnet import PatchAdcdNet
 
-RESULTS = Path(__file__).resolve().parent / "results" / "patchwise.md"
 CLASSES = 7
+Size = tuple[int, ...]
 TILE_PX = 512
 PUBLISHED_BATCH = 64
 PUBLISHED_TRUNK = {
@@ -51,26 +50,20 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     torch.manual_seed(0)
-    lines = []
     with torch.inference_mode(), tempfile.TemporaryDirectory() as folder:
-        for line in itertools.chain(
+        parts = (
             _head(options.threads, options.rounds),
             _same_network(options.rounds, Path(folder)),
             _published(options.rounds),
-        ):
-            print(line, flush=True)
-            lines.append(line)
-    RESULTS.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        )
+        publish("patchwise", itertools.chain(*parts))
 
 
 def _head(threads: int, rounds: int) -> Iterator[str]:
-    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else float("nan")
-    yield from ("# One pass over a tile beside one pass for every pixel", "")
-    yield f"`python benchmarks/patchwise.py --threads {threads} --rounds {rounds}`,"
-    yield f"{date.today().isoformat()}, {cpu_text()}, {threads} of them used, load at the start"
-    yield f"{load:.1f}, PyTorch {torch.__version__}. MS of {BANDS} bands, ratio {RATIO}: patches of"
+    yield from head("One pass over a tile beside one pass for every pixel")
+    yield f"Threads: {threads}. MS of {BANDS} bands, ratio {RATIO}: patches of"
     yield f"{PATCH_PX} × {PATCH_PX} MS and {RATIO * PATCH_PX} × {RATIO * PATCH_PX} PAN pixels."
-    yield "What a ratio compares runs in turn, round by round: medians, and the range in brackets."
+    yield f"What a ratio compares runs in turn, {rounds} rounds: medians, range in brackets."
     yield "Random weights, float32; batch normalization is folded except in the published network."
     yield "px are MS pixels; what is computed for a tile's halo takes time and is not counted."
 
@@ -207,9 +200,14 @@ def _error(network: PatchAdcdNet) -> float:
 
 
 def _mmac(network: nn.Module, inputs: tuple[Tensor, Tensor], pixels: int) -> float:
-    with FlopCounterMode(display=False) as counter:
+    mapping = {torch.ops.aten.mkldnn_convolution: _onednn_flops}  # which the counter lacks
+    with FlopCounterMode(display=False, custom_mapping=mapping) as counter:
         network(*inputs)
     return float(counter.get_total_flops() / 2e6 / pixels)
+
+
+def _onednn_flops(x: Size, weight: Size, *_: object, out_shape: Size) -> int:
+    return conv_flop_count(list(x), list(weight), list(out_shape))
 
 
 def _cell(contestant: Contestant) -> str:
