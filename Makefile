@@ -42,7 +42,7 @@ bench: setup
 	$(BENCH)/end_to_end.py
 	$(BENCH)/where_time_goes.py --side 1536
 	$(BENCH)/memory.py
-	$(BENCH)/peers.py --side 1024 $(if $(PEERS_PYTHON),--peers-python $(PEERS_PYTHON))
+	$(BENCH)/peers.py $(if $(PEERS_PYTHON),--peers-python $(PEERS_PYTHON))
 	$(BENCH)/patchwise.py --rounds 3
 	$(BENCH)/codecs.py --rounds 3
 	$(BENCH)/gpu.py

@@ -13,6 +13,7 @@ import argparse
 import sys
 import tempfile
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 from child_usage import Usage, run_child
@@ -29,7 +30,8 @@ def main() -> None:
     parser.add_argument("--sides", type=int, nargs="+", default=[2048, 8192, 32768])
     parser.add_argument("--most-mpx", type=float, default=72.0)
     parser.add_argument("--model", default=MODEL)
-    parser.add_argument("--runtime", help="as of `panloom classify`")
+    fast = "onnxruntime" if find_spec("onnxruntime") else "torch"
+    parser.add_argument("--runtime", default=fast, help="the same for all sizes")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         publish("memory", _lines(Path(folder), options))
@@ -39,7 +41,7 @@ def _lines(folder: Path, options: argparse.Namespace) -> Iterator[str]:
     base = base_pair(folder)
     yield from head("Memory by the size of the scene", packages=("torch", "onnxruntime"))
     yield f"Scene: {base.text}, repeated as a VRT. Model `{options.model}`, with confidence,"
-    yield f"runtime {options.runtime or 'as the engine chooses'}. Goal: for 16 times the pixels"
+    yield f"runtime {options.runtime}. Goal: for 16 times the pixels"
     yield "at most 1.05 times the memory; less than 1.5 GB."
     sizes = [scene_size(side, options.most_mpx) for side in options.sides]
     yield from table(COLUMNS, ())
@@ -71,11 +73,10 @@ def _computed(sizes: list[tuple[int, int]], model: str) -> Iterator[list[str]]:
         yield [f"{width:,} × {height:,}", f"{computed_per_written(tiles):.2f}"]
 
 
-def _command(pair: Pair, folder: Path, model: str, runtime: str | None) -> list[str]:
+def _command(pair: Pair, folder: Path, model: str, runtime: str) -> list[str]:
     outputs = [str(folder / "map.tif"), "--confidence", str(folder / "confidence.tif")]
     command = [sys.executable, "-m", "panloom.engine", "classify", pair.ms, pair.pan, *outputs]
-    command += ["--model", model, "--overwrite"]
-    return command + (["--runtime", runtime] if runtime else [])
+    return [*command, "--model", model, "--runtime", runtime, "--overwrite"]
 
 
 def _row(pair: Pair, usage: Usage, first: Usage) -> str:

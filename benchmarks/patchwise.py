@@ -182,7 +182,8 @@ def _patch_network(arguments: dict[str, Any]) -> PatchAdcdNet:
 def _network(name: str, arguments: dict[str, Any]) -> FusionNetwork:
     network = build_network(name, arguments, bands=BANDS, ratio=RATIO, classes=CLASSES).eval()
     fold_batch_norm(network)
-    return network.to(memory_format=torch.channels_last)
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return network
 
 
 def _inputs(size: int) -> tuple[Tensor, Tensor]:
