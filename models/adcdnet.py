@@ -83,7 +83,20 @@ class AdcdNet(FusionNetwork):
 
     def forward(self, ms: Tensor, pan: Tensor, margin_px: int = 0) -> Tensor:
         """Return logits (B, classes, r·h', r·w') within ``margin_px``, see ``FusionNetwork``."""
-        return self._see(ms, pan, margin_px)[0]
+        # Only the attended features go on; the other depths would stay in memory to the end.
+        ms_features = self.ms_branch(ms).attended
+        detail, pan_features = self._see_pan(pan)
+        if self.prior is not None:
+            priors = self.prior(ms, pan)
+            ms_features = apply_prior(ms_features, priors[0])
+            pan_features = apply_prior(pan_features, priors[1])
+        # What the branches saw of the margin is done with; the rest sees less far.
+        cut_px = max(0, margin_px - self._after_branches_px)
+        fused = self.fusion(trim(ms_features, cut_px), trim(pan_features, cut_px))
+        del ms_features, pan_features
+        wide = self.context(fused)  # (B, width, h', w')
+        logits: Tensor = self.decoder(wide, trim(detail, cut_px * self.ratio), margin_px - cut_px)
+        return logits
 
     def encode(self, ms: Tensor, pan: Tensor) -> tuple[Tensor, Tensor]:
         """Return the features of MS and PAN, (B, width, h, w) both: of the prior, if there is one.
@@ -110,9 +123,9 @@ class AdcdNet(FusionNetwork):
 
         Those are (n, classes) for the n pixels that are True in ``where`` (B, h, w), row by row.
         """
-        logits, ms_depths, pan_depths, priors = self._see(ms, pan)
         if self.depth_heads is None:
-            return logits, ()
+            return self(ms, pan), ()
+        logits, ms_depths, pan_depths, priors = self._see(ms, pan)
         if priors is None:
             priors = ms_depths.attended, pan_depths.attended
         return logits, self.depth_heads(ms_depths.sequence, pan_depths.sequence, *priors, where)
@@ -121,8 +134,12 @@ class AdcdNet(FusionNetwork):
         """Take out the depth heads, in place; a prior stays, since its masks belong to the map."""
         drop_auxiliary(self)
 
+    def _see_pan(self, pan: Tensor) -> tuple[Tensor, Tensor]:
+        detail, depths = self.pan_branch(pan)
+        return detail, depths.attended
+
     def _see(
-        self, ms: Tensor, pan: Tensor, margin_px: int = 0
+        self, ms: Tensor, pan: Tensor
     ) -> tuple[Tensor, Depths, Depths, tuple[Tensor, Tensor] | None]:
         """Return the logits, the depths of MS and of PAN, and their priors."""
         ms_depths = self.ms_branch(ms)
@@ -133,12 +150,8 @@ class AdcdNet(FusionNetwork):
             priors = self.prior(ms, pan)
             ms_features = apply_prior(ms_features, priors[0])
             pan_features = apply_prior(pan_features, priors[1])
-        # What the branches saw of the margin is done with; the rest sees less far.
-        cut_px = max(0, margin_px - self._after_branches_px)
-        fused = self.fusion(trim(ms_features, cut_px), trim(pan_features, cut_px))
-        wide = self.context(fused)  # (B, width, h', w')
-        logits = self.decoder(wide, trim(detail, cut_px * self.ratio), margin_px - cut_px)
-        return logits, ms_depths, pan_depths, priors
+        wide = self.context(self.fusion(ms_features, pan_features))  # (B, width, h, w)
+        return self.decoder(wide, detail), ms_depths, pan_depths, priors
 
 
 class Context(nn.Module):

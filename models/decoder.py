@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
-from .exact import BlockConv2d, grow, trim
+from .exact import BlockConv2d, grow, is_exporting, trim
 from .units import ConvUnit, hard_swish
+
+STRIPS = 4
+"""Parts that a map's rows are decoded in: on the PAN grid whole patches take most of the memory."""
 
 
 class Decoder(nn.Module):
@@ -28,6 +32,24 @@ class Decoder(nn.Module):
         edge_px = min(margin_px, self.reach_px)
         features = trim(features, margin_px - edge_px)
         detail = trim(detail, (margin_px - edge_px) * self.ratio)
+        if edge_px < self.reach_px or is_exporting():
+            return self._decode(features, detail, edge_px)
+        height = features.shape[-2] - 2 * edge_px
+        strips = max(1, min(STRIPS, height))
+        edges = [height * k // strips for k in range(strips + 1)]
+        parts = [
+            self._decode(*self._rows(features, detail, top, bottom + 2 * edge_px), edge_px)
+            for top, bottom in zip(edges, edges[1:])
+        ]
+        return torch.cat(parts, dim=2)
+
+    def _rows(
+        self, features: Tensor, detail: Tensor, top: int, bottom: int
+    ) -> tuple[Tensor, Tensor]:
+        fine = slice(top * self.ratio, bottom * self.ratio)
+        return features[:, :, top:bottom], detail[:, :, fine]
+
+    def _decode(self, features: Tensor, detail: Tensor, edge_px: int) -> Tensor:
         both = grow(self.coarse(features), self.ratio) + self.fine(detail)
         smooth = trim(self.smooth(hard_swish(both)), edge_px * self.ratio)
         logits: Tensor = self.classify(smooth)

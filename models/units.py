@@ -82,7 +82,10 @@ class BoxGate(nn.Module):
         """Return x (B, C, h, w) times a gate in [0, 1] for every channel and pixel."""
         # The squeeze is linear, so it may go before the mean, where it leaves fewer channels.
         hidden = torch.relu(box_mean(self.squeeze(x), self.radius))
-        return x * F.hardsigmoid(self.excite(hidden))
+        gate = self.excite(hidden)
+        if torch.is_grad_enabled() or gate.dtype != x.dtype:
+            return x * F.hardsigmoid(gate)
+        return F.hardsigmoid(gate, inplace=True).mul_(x)  # these are the largest maps there are
 
 
 def hard_swish(x: Tensor) -> Tensor:

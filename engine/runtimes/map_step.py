@@ -113,7 +113,7 @@ class MapStep(nn.Module):
 
     def _constant(self, value: int, like: Tensor) -> Tensor:
         """Return a number that is broadcast; as an array the graph would hold all of it."""
-        return torch.tensor(value, dtype=torch.uint8, device=like.device)
+        return torch.full((), value, dtype=torch.uint8, device=like.device)
 
     def _to_ms_grid(self, logits: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
         """Return log mean probabilities over each MS pixel's PAN pixels, valid where all are."""

@@ -51,7 +51,7 @@ def graph_of(
         graph = cache.get(key)
         if graph is not None:
             return graph
-    small = _small(example, 2 * step.form.margin_px + lattice_px, step.form.ratio)
+    small = _small(example, 2 * step.form.margin_px + 8 * lattice_px, step.form.ratio)
     graph, has_sizes = _export(step, small, OPEN_SIZES)
     if has_sizes:
         graph, _ = _export(step, example, None)
