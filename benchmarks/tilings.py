@@ -6,7 +6,8 @@
 Every real pair is classified with one tiling after the other, tile side × batch size, by networks
 of random weights whose batch normalization has seen a scene, which scatters classes finer than a
 trained network does. Class map and confidence are compared with those of the first tiling, on the
-CPU. The table goes to ``benchmarks/results/tilings.md``.
+CPU. The table goes to ``benchmarks/results/tilings.md``,
+that of another runtime to ``tilings_RUNTIME.md``.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import torch
 
 from panloom.engine.radiometry import fit_radiometry
 from panloom.engine.recipes.classify import ClassifyOptions, run
+from panloom.engine.runtimes.runtime import RUNTIMES
 from panloom.engine.scene.pair import ScenePair
 from panloom.models.bundle import save_model
 from panloom.models.card import Band, ModelCard
@@ -29,7 +31,7 @@ from panloom.models.classes import ClassScheme, LandClass
 from panloom.models.networks import NETWORKS, build_network
 
 ROOT = Path(__file__).resolve().parents[1]
-RESULTS = ROOT / "benchmarks" / "results" / "tilings.md"
+RESULTS = ROOT / "benchmarks" / "results"
 DATA = ROOT.parent / "shared" / "data"
 ROLES = ("blue", "green", "red", "nir", "swir1", "swir2")
 RATIO, CLASSES = 2, 5
@@ -42,6 +44,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("networks", nargs="*", default=list(NETWORKS))
     parser.add_argument("--tilings", nargs="+", default=TILINGS, metavar="TILExBATCH")
+    parser.add_argument("--runtime", choices=RUNTIMES[1:], default="torch")
     parser.add_argument("--data", type=Path, default=DATA, help="folder of real imagery")
     options = parser.parse_args()
     pairs, rows = _pairs(options.data), []
@@ -51,12 +54,15 @@ def main() -> None:
             models = {bands: _model(Path(folder), name, bands, pairs) for bands in (4, 6)}
             for ms, pan in pairs:
                 model = models[_band_count(ms)]
-                maps = [_map(Path(folder), ms, pan, model, tiling) for tiling in options.tilings]
+                maps = [
+                    _map(Path(folder), ms, pan, model, tiling, options.runtime)
+                    for tiling in options.tilings
+                ]
                 changed += sum(int((m != maps[0]).any(axis=0).sum()) for m in maps[1:])
                 pixels += sum(m[0].size for m in maps[1:])
         print(name, f"{changed} of {pixels:,} pixels", flush=True)
         rows.append(f"| {name} | {len(pairs)} | {pixels:,} | {changed} |")
-        _write(rows, options.tilings)
+        _write(rows, options)
 
 
 def _pairs(data: Path) -> list[Pair]:
@@ -120,7 +126,7 @@ def _model(folder: Path, name: str, bands: int, pairs: list[Pair]) -> str:
     return str(path)
 
 
-def _map(folder: Path, ms: str, pan: str, model: str, tiling: str) -> np.ndarray:
+def _map(folder: Path, ms: str, pan: str, model: str, tiling: str, runtime: str) -> np.ndarray:
     """Return class codes and confidence (2, h, w) of one tiling."""
     tile_px, batch_size = (int(n) for n in tiling.split("x"))
     files = folder / "map.tif", folder / "confidence.tif"
@@ -134,6 +140,7 @@ def _map(folder: Path, ms: str, pan: str, model: str, tiling: str) -> np.ndarray
             device="cpu",
             tile_px=tile_px,
             batch_size=batch_size,
+            runtime=runtime,
             overwrite=True,
         ),
         lambda event: None,
@@ -145,19 +152,20 @@ def _map(folder: Path, ms: str, pan: str, model: str, tiling: str) -> np.ndarray
     return np.stack(read)
 
 
-def _write(rows: list[str], tilings: list[str]) -> None:
+def _write(rows: list[str], options: argparse.Namespace) -> None:
+    name = "tilings.md" if options.runtime == "torch" else f"tilings_{options.runtime}.md"
     lines = [
         "# Pixels that change with the tiling",
         "",
-        f"`python benchmarks/tilings.py`, {date.today().isoformat()}, PyTorch {torch.__version__},",
-        f"CPU. Tile side in MS pixels x batch size: {', '.join(tilings)}; each compared with",
-        "the first. A pixel has changed where its class or confidence differs. Random weights.",
+        f"`python benchmarks/tilings.py --runtime {options.runtime}`, {date.today().isoformat()},",
+        f"PyTorch {torch.__version__}, CPU. Tile side in MS pixels x batch size:",
+        f"{', '.join(options.tilings)}; each compared with the first. A pixel has changed where its class or confidence differs. Random weights.",
         "",
         "| network | pairs | pixels compared | changed |",
         "|---|---|---|---|",
         *rows,
     ]
-    RESULTS.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    (RESULTS / name).write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
