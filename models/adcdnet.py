@@ -94,8 +94,11 @@ class AdcdNet(FusionNetwork):
         cut_px = max(0, margin_px - self._after_branches_px)
         fused = self.fusion(trim(ms_features, cut_px), trim(pan_features, cut_px))
         del ms_features, pan_features
-        wide = self.context(fused)  # (B, width, h', w')
-        logits: Tensor = self.decoder(wide, trim(detail, cut_px * self.ratio), margin_px - cut_px)
+        seen_px = min(margin_px, self.decoder.reach_px)
+        wide = self.context(fused, margin_px - cut_px - seen_px)  # (B, width, h', w')
+        logits: Tensor = self.decoder(
+            wide, trim(detail, (margin_px - seen_px) * self.ratio), seen_px
+        )
         return logits
 
     def encode(self, ms: Tensor, pan: Tensor) -> tuple[Tensor, Tensor]:
@@ -170,9 +173,15 @@ class Context(nn.Module):
         half = self.wide.reach_px + self.last.reach_px
         self.reach_px = self.down.reach_px + 2 * half + 1 + self.refine.reach_px
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Return (B, width, h, w) for x (B, width, h, w)."""
-        half = self.up(self.last(self.wide(self.down(x))))  # (B, width, ⌈h/2⌉, ⌈w/2⌉)
+    def forward(self, x: Tensor, margin_px: int = 0) -> Tensor:
+        """Return (B, width, h − 2 · margin_px, w − 2 · margin_px) for x (B, width, h, w)."""
+        half = self.wide(self.down(x))  # (B, deep_width, ⌈h/2⌉, ⌈w/2⌉)
+        # Of the margin, each unit computes what the units after it still see.
+        half_px = max(0, (margin_px - self.refine.reach_px) // 2 - self.last.reach_px)
+        half = self.up(self.last(trim(half, half_px)))
+        x = trim(x, 2 * half_px)
         wide = grow_twice(half, (x.shape[-2], x.shape[-1]))
-        y: Tensor = self.refine(self.join(torch.cat([x, wide], dim=1)))
-        return y
+        left_px = margin_px - 2 * half_px
+        cut_px = max(0, left_px - self.refine.reach_px)
+        joined = self.join(torch.cat([trim(x, cut_px), trim(wide, cut_px)], dim=1))
+        return trim(self.refine(joined), left_px - cut_px)
