@@ -54,13 +54,13 @@ class TileLimits:
     """What bounds the size of tiles: ``workers`` patches are computed at once.
 
     Each may take ``bytes_per_worker`` (None: no limit); ``bytes_per_px`` is what a network needs
-    for an MS pixel of a patch. The defaults are a CPU's: with `landsat-5class` in torch 3700 to
-    4300 bytes were measured for an MS pixel and its 4 PAN pixels, and four workers stay at 1 GiB.
+    for an MS pixel of a patch and its PAN pixels. The defaults are a CPU's: four workers stay below
+    1 GiB.
     """
 
     workers: int = 4
-    bytes_per_worker: int | None = 256 * 2**20
-    bytes_per_px: int = 4000
+    bytes_per_worker: int | None = 240 * 2**20
+    bytes_per_px: int = 2100
 
     @property
     def patch_px(self) -> int:

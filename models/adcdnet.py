@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from .contract import FusionNetwork
+from .contract import FINE_BYTES, FusionNetwork
 from .decoder import Decoder
 from .depth_branches import Depths, MsBranch, PanBranch
 from .dtm import AuxiliaryHeads, drop_auxiliary
@@ -20,6 +20,9 @@ from .exact import grow_twice, trim
 from .fusion import build_fusion
 from .prior import Prior, apply_prior
 from .units import ConvUnit, InvertedResidual
+
+_BYTES_PER_PX = {"cafm": 3000, "dual_attention": 5000, "msc": 5000}
+"""Memory of fusions that need more than the branches, as ``bytes_per_px`` has it."""
 
 DEPTHS = 4
 """Maps that a branch gives to the depth sequence: shallow, middle, deep, attended."""
@@ -76,10 +79,16 @@ class AdcdNet(FusionNetwork):
         self.depth_heads: AuxiliaryHeads | None = None
         if depth_heads:
             self.depth_heads = AuxiliaryHeads(stages, stages, width, classes)
+        self._bytes_per_px = _BYTES_PER_PX.get(fusion, 2100) * (2 if prior else 1)
         self.lattice_px = math.lcm(2, self.fusion.lattice_px)
         after = self.fusion.reach_px + self.context.reach_px + self.decoder.reach_px
         self.halo_px = max(self.ms_branch.reach_px, self.pan_branch.reach_px) + after
         self._after_branches_px = -(-after // self.lattice_px) * self.lattice_px
+
+    @property
+    def bytes_per_px(self) -> int:
+        """Memory that inference takes for each MS pixel of a patch and its PAN pixels, in bytes."""
+        return self._bytes_per_px + FINE_BYTES * (self.ratio**2 - 4)
 
     def forward(self, ms: Tensor, pan: Tensor, margin_px: int = 0) -> Tensor:
         """Return logits (B, classes, r·h', r·w') within ``margin_px``, see ``FusionNetwork``."""

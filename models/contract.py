@@ -7,6 +7,9 @@ from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
+FINE_BYTES = 100
+"""Memory for each PAN pixel of a patch: its detail, and what the decoder makes of it."""
+
 
 class FusionNetwork(nn.Module, ABC):
     """A network from an MS and a PAN patch to class scores for every PAN pixel.
@@ -34,6 +37,14 @@ class FusionNetwork(nn.Module, ABC):
     classes: int
     halo_px: int
     lattice_px: int
+
+    @property
+    def bytes_per_px(self) -> int:
+        """Memory that inference takes for each MS pixel of a patch and its PAN pixels, in bytes.
+
+        Measured in torch at six bands; a plan of tiles reckons with it.
+        """
+        return 5000 + FINE_BYTES * (self.ratio**2 - 4)
 
     @abstractmethod
     def forward(self, ms: Tensor, pan: Tensor, margin_px: int = 0) -> Tensor:

@@ -111,4 +111,7 @@ def test_the_default_tile_spends_little_on_its_halo(halo_px: int) -> None:
     tile = default_tile_px(halo_px, is_cpu=False)
     assert 256 <= tile <= 1024
     assert (tile + 2 * halo_px) ** 2 <= 1.35 * tile**2
-    assert (default_tile_px(halo_px, is_cpu=True) + 2 * halo_px) ** 2 * 4000 <= 2**28
+    limits = TileLimits()
+    patch_px = default_tile_px(halo_px, is_cpu=True) + 2 * halo_px
+    assert limits.bytes_per_worker is not None
+    assert patch_px**2 * limits.bytes_per_px <= limits.bytes_per_worker
