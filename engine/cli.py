@@ -154,6 +154,12 @@ def _add_classify(parser: argparse.ArgumentParser) -> None:
         help="patch: one pass for every MS pixel, as in the papers; slow, the same map",
     )
     parser.add_argument(
+        "--precision",
+        choices=("auto", "fp32", "bf16", "fp16"),
+        default="auto",
+        help="of the network in torch; auto: half on CUDA where it gives the same map, else fp32",
+    )
+    parser.add_argument(
         "--runtime",
         choices=("auto", "torch", "onnxruntime", "openvino"),
         default="auto",
@@ -214,7 +220,7 @@ def _add_device(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--device",
         default="auto",
-        metavar="auto|cpu|cuda|cuda:N|mps",
+        metavar="auto|cpu|cuda|cuda:N|cuda:all|mps",
         help="where the network runs",
     )
 

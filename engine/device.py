@@ -14,15 +14,23 @@ from .errors import DeviceError
 _MOST_WORKERS = 16
 """Each worker takes some hundred MB."""
 
-DEVICES = "auto, cpu, cuda, cuda:N or mps"
+DEVICES = "auto, cpu, cuda, cuda:N, cuda:all or mps"
+ALL_CUDA = "cuda:all"
+
+
+TorchDevice = torch.device
 
 
 @dataclass(frozen=True)
 class Device:
     """A torch device with the reason why the run uses it, as a sentence."""
 
-    torch: torch.device
+    torch: TorchDevice
     reason: str
+    may_fall_back: bool = False
+    """True where the CPU may compute what the device has too little memory for."""
+    others: tuple[TorchDevice, ...] = ()
+    """Further devices of the same kind that compute beside the first."""
 
     @property
     def is_cpu(self) -> bool:
@@ -31,7 +39,12 @@ class Device:
 
     @property
     def workers(self) -> int:
-        """How many patches are computed at once: the cores this process may use, one for a GPU."""
+        """How many batches are computed at once: one for each core that this process may use.
+
+        Two for each CUDA device, so that one is copied while the other is computed; one for MPS.
+        """
+        if self.torch.type == "cuda":
+            return 2 * (1 + len(self.others))
         if not self.is_cpu:
             return 1
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
@@ -62,6 +75,11 @@ def choose_device(name: str) -> Device:
     """
     if name == "auto":
         return _best_device()
+    if name == ALL_CUDA:
+        first = _cuda(torch.device("cuda", 0))
+        count = torch.cuda.device_count()
+        others = tuple(torch.device("cuda", index) for index in range(1, count))
+        return Device(first.torch, f"All {count} CUDA devices were asked for.", others=others)
     try:
         device = torch.device(name)
     except RuntimeError:
@@ -84,9 +102,9 @@ def choose_device(name: str) -> Device:
 def _best_device() -> Device:
     if torch.cuda.is_available():
         name = torch.cuda.get_device_name(0)
-        return Device(torch.device("cuda", 0), f"CUDA is available: {name}.")
+        return Device(torch.device("cuda", 0), f"CUDA is available: {name}.", may_fall_back=True)
     if torch.backends.mps.is_available():
-        return Device(torch.device("mps"), "Apple's MPS is available.")
+        return Device(torch.device("mps"), "Apple's MPS is available.", may_fall_back=True)
     return Device(torch.device("cpu"), _why_no_cuda())
 
 

@@ -9,6 +9,7 @@ from contextlib import closing
 from copy import deepcopy
 from dataclasses import dataclass, field
 from functools import partial
+from threading import Lock
 
 import numpy as np
 import torch
@@ -19,6 +20,7 @@ from ..models.folding import fold_batch_norm
 from .class_map import CONFIDENCE_NODATA
 from .device import Device
 from .errors import DeviceError
+from .events import Message
 from .patchwise import Patchwise, patch_form
 from .progress import Report
 from .radiometry import Radiometry
@@ -67,6 +69,7 @@ class Predictor:
     wish: RuntimeWish = TORCH_ONLY
     report: Report = lambda event: None
     used: RuntimeUse | None = field(default=None, init=False)
+    _crew: _Crew | None = field(default=None, init=False)
 
     def predict(self, pair: ScenePair, tiles: Iterable[Tile]) -> Generator[TilePrediction]:
         """Yield a prediction for each tile, in order, while the next ones are being read.
@@ -76,6 +79,14 @@ class Predictor:
         evaluated in it.
         """
         pending: deque[Future[list[TilePrediction]]] = deque()
+
+        def finished() -> list[TilePrediction]:
+            predictions = pending.popleft().result()
+            if self._crew is not None and self._crew.note is not None:
+                self.report(self._crew.note)
+                self._crew.note = None
+            return predictions
+
         with (
             closing(read_ahead(pair, tiles, self.batch_size)) as batches,
             ThreadPoolExecutor(self.workers, initializer=self._one_thread()) as pool,
@@ -84,9 +95,9 @@ class Predictor:
                 for batch in batches:
                     pending.append(self._submit(pool, batch))
                     if len(pending) > self.workers:
-                        yield from pending.popleft().result()
+                        yield from finished()
                 while pending:
-                    yield from pending.popleft().result()
+                    yield from finished()
             finally:
                 pool.shutdown(cancel_futures=True)
 
@@ -96,8 +107,10 @@ class Predictor:
         if filled and self.used is None:
             tile = batch[0][0]
             self.used = pool.submit(self._start, tile.halo_px, filled[0]).result()
+            self._crew = _Crew(self.used.runtime, self.device)
             self.report(self.used.note)
-        return pool.submit(self._predict_batch, batch)
+        crew = self._crew if filled else None
+        return pool.submit(self._predict_batch, batch, crew, crew.next() if crew else None)
 
     def _one_thread(self) -> partial[None] | None:
         return partial(torch.set_num_threads, 1) if self.device.is_cpu else None
@@ -120,25 +133,30 @@ class Predictor:
         )  # fmt: skip
         return start_runtime(self.wish, start, first)
 
-    def _predict_batch(self, batch: Batch) -> list[TilePrediction]:
+    def _predict_batch(
+        self, batch: Batch, crew: _Crew | None, runtime: Runtime | None
+    ) -> list[TilePrediction]:
         empty = [self._empty(tile) for tile, data in batch if not data.valid.any()]
         filled = [(tile, data) for tile, data in batch if data.valid.any()]
-        if not filled:
+        if crew is None or runtime is None:
             return empty
-        assert self.used is not None
-        found = self._run(self.used.runtime, filled)
+        found = self._run(crew, runtime, filled)
         order = {tile: number for number, (tile, _) in enumerate(batch)}
         return sorted(found + empty, key=lambda prediction: order[prediction.tile])
 
-    def _run(self, runtime: Runtime, batch: Batch) -> list[TilePrediction]:
+    def _run(self, crew: _Crew, runtime: Runtime, batch: Batch) -> list[TilePrediction]:
+        """Compute a batch, in halves or at last on the CPU where memory does not suffice."""
         try:
             codes, confidence = runtime.run([data for _, data in batch])
         except torch.OutOfMemoryError as error:
             if len(batch) == 1:
-                raise _too_little_memory(self.device, batch[0][0]) from error
+                fallback = crew.fall_back(batch[0][0]) if self.device.may_fall_back else None
+                if fallback is None or fallback is runtime:
+                    raise _too_little_memory(self.device, batch[0][0]) from error
+                return self._run(crew, fallback, batch)
             torch.cuda.empty_cache()
             half = len(batch) // 2
-            return self._run(runtime, batch[:half]) + self._run(runtime, batch[half:])
+            return self._run(crew, runtime, batch[:half]) + self._run(crew, runtime, batch[half:])
         return [
             self._cut(tile, codes[index], confidence[index])
             for index, (tile, _) in enumerate(batch)
@@ -159,6 +177,35 @@ class Predictor:
     @property
     def _scale(self) -> int:
         return 1 if self.grid == "ms" else self.bundle.card.ratio
+
+
+class _Crew:
+    """The runtimes of a run: one for each device, in turn, and the CPU's where they give up."""
+
+    def __init__(self, runtime: Runtime, device: Device) -> None:
+        self._runtimes: list[Runtime] = [runtime]
+        self._device = device
+        if isinstance(runtime, TorchRuntime):
+            self._runtimes += [runtime.on(other) for other in device.others]
+        self._turn = 0
+        self._lock = Lock()
+        self._fallback: Runtime | None = None
+        self.note: Message | None = None
+
+    def next(self) -> Runtime:
+        """Return the runtime whose turn it is."""
+        self._turn += 1
+        return self._fallback or self._runtimes[(self._turn - 1) % len(self._runtimes)]
+
+    def fall_back(self, tile: Tile) -> Runtime | None:
+        """Return torch on the CPU, made once, and leave a note; None where it ran there anyway."""
+        with self._lock:
+            first = self._runtimes[0]
+            if self._fallback is None and isinstance(first, TorchRuntime):
+                self._fallback = first.on(torch.device("cpu"))
+                sentence = _too_little_memory(self._device, tile).message
+                self.note = Message(f"{sentence} The CPU computes the rest.", "warning")
+            return self._fallback
 
 
 def _too_little_memory(device: Device, tile: Tile) -> DeviceError:

@@ -17,6 +17,7 @@ from ...models.bundle import ModelBundle
 from ...models.card import ModelCard
 from ...models.file import find_model, is_onnx, read_card
 from ...models.shared_bundle import load_shared_bundle
+from ..allocator import reuse_memory
 from ..aoi import AreaOfInterest, load_aoi
 from ..class_map import CONFIDENCE_NODATA, ClassMapWriter, MapPaths
 from ..device import Device, choose_device
@@ -61,6 +62,7 @@ class ClassifyOptions:
     batch_size: int | None = None
     evaluation: str = "dense"
     runtime: str = "auto"
+    precision: str = "auto"
     pan_shift: str = "none"
     overwrite: bool = False
 
@@ -95,6 +97,8 @@ def run(options: ClassifyOptions, report: Report) -> Result:
         model_path = find_model(options.model)
         card = read_card(model_path)
         device = choose_device(options.device)
+        if device.is_cpu:
+            reuse_memory()
         require_runtime(_wish(options), device)
         needs = PairNeeds(model=card.name, ratio=card.ratio, band_roles=card.band_roles)
         with ScenePair.open(
@@ -181,7 +185,7 @@ def _area(pair: ScenePair, options: ClassifyOptions) -> _Area:
 
 
 def _wish(options: ClassifyOptions, pixels: int = 0) -> RuntimeWish:
-    return RuntimeWish(options.runtime, pixels, options.evaluation)
+    return RuntimeWish(options.runtime, pixels, options.evaluation, options.precision)
 
 
 def _predictor(
@@ -218,7 +222,9 @@ def _tiles(
     col = part.col // network.lattice_px * network.lattice_px
     row = part.row // network.lattice_px * network.lattice_px
     size = (part.right - col, part.bottom - row)
-    limits = TileLimits(device.workers) if device.is_cpu else ON_GPU
+    limits = ON_GPU
+    if device.is_cpu:
+        limits = TileLimits(device.workers, bytes_per_px=network.bytes_per_px)
     usual = choose_tile_px(size, network.halo_px, network.lattice_px, limits)
     tile_px = options.tile_px or (PATCH_TILE_PX if options.evaluation == "patch" else usual)
     tiles = plan_tiles(*size, tile_px, network.halo_px, network.lattice_px)

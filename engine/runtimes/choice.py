@@ -18,11 +18,14 @@ from .map_step import MapStep, float_arrays_of
 from .onnx_graph import graph_of, sizes_of
 from .onnx_runtime import OnnxRuntime
 from .openvino_runtime import OpenVinoRuntime
+from .precision import half_precision
 from .runtime import ONNXRUNTIME, OPENVINO, RUNTIMES, TORCH, CannotRunError, Runtime
 from .torch_runtime import TorchRuntime
 
 FEW_PX = 8_000_000
 """Output pixels up to which ``auto`` takes torch: an export takes longer than it would save."""
+LEAST_IN_HALF = 0.999
+"""Share of valid pixels with single precision's class that half precision has to reach."""
 _PACKAGES = {ONNXRUNTIME: ("onnxruntime", "onnx"), OPENVINO: ("openvino", "onnx")}
 _TITLES = {ONNXRUNTIME: "ONNX Runtime", OPENVINO: "OpenVINO"}
 
@@ -31,12 +34,14 @@ _TITLES = {ONNXRUNTIME: "ONNX Runtime", OPENVINO: "OpenVINO"}
 class RuntimeWish:
     """What a run asks for: a name of ``RUNTIMES``, and what it has to do.
 
-    ``pixels`` are those of the map; ``evaluation`` is ``dense`` or ``patch``.
+    ``pixels`` are those of the map; ``evaluation`` is ``dense`` or ``patch``; ``precision`` is that
+    of torch, ``auto`` or one of ``PRECISIONS``.
     """
 
     name: str = "auto"
     pixels: int = 0
     evaluation: str = "dense"
+    precision: str = "auto"
 
 
 TORCH_ONLY = RuntimeWish(TORCH)
@@ -59,7 +64,7 @@ class RuntimeUse:
         return body
 
 
-def require_runtime(wish: RuntimeWish, device: Device, precision: str = "auto") -> None:
+def require_runtime(wish: RuntimeWish, device: Device) -> None:
     """Raise InputError where a runtime was named that this machine or run cannot use."""
     if wish.name not in RUNTIMES:
         raise InputError(
@@ -82,8 +87,9 @@ def require_runtime(wish: RuntimeWish, device: Device, precision: str = "auto") 
             "runtime-device",
             "Add `--device cpu`, or leave `--runtime` out.",
         )
-    if wish.evaluation == "patch" or precision == "bf16":
-        option = "--evaluation patch" if wish.evaluation == "patch" else "--precision bf16"
+    if wish.evaluation == "patch" or wish.precision not in ("auto", "fp32"):
+        patch = wish.evaluation == "patch"
+        option = "--evaluation patch" if patch else f"--precision {wish.precision}"
         raise InputError(
             f"{title} was asked for together with `{option}`, which only torch does.",
             "runtime-option",
@@ -112,7 +118,7 @@ def start_runtime(wish: RuntimeWish, start: RuntimeStart, first: TileData) -> Ru
     """
     name, why = _wanted(wish, start.device)
     if name == TORCH:
-        return RuntimeUse(start.reference, Message(f"Runtime: {start.reference.title}{why}."))
+        return _torch(wish, start, first, why)
     try:
         runtime = _make(name, start, first)
     except CannotRunError as error:
@@ -124,11 +130,24 @@ def start_runtime(wish: RuntimeWish, start: RuntimeStart, first: TileData) -> Ru
     return RuntimeUse(runtime, Message(f"Runtime: {said}."), agreement)
 
 
+def _torch(wish: RuntimeWish, start: RuntimeStart, first: TileData, why: str) -> RuntimeUse:
+    """Return torch, in half precision where that is wanted and hardly changes the map."""
+    half = half_precision(wish.precision, start.device)
+    if half is None:
+        return RuntimeUse(start.reference, Message(f"Runtime: {start.reference.title}{why}."))
+    runtime = TorchRuntime(start.step, start.radiometry, start.device.torch, half)
+    agreement = compare(runtime, start.reference, first, start.step.form, start.lattice_px)
+    said = f"{runtime.title} gives the class of single precision on {agreement}"
+    if agreement.share < LEAST_IN_HALF:
+        return _instead(start, f"{said}; {100 * LEAST_IN_HALF:.2f} % are needed", agreement)
+    return RuntimeUse(runtime, Message(f"Runtime: {said}."), agreement)
+
+
 def _wanted(wish: RuntimeWish, device: Device) -> tuple[str, str]:
     """Return the runtime to try, and why it is torch where that needs saying."""
     if wish.name != "auto":
         return wish.name, ""
-    if not device.is_cpu or wish.evaluation == "patch":
+    if not device.is_cpu or wish.evaluation == "patch" or wish.precision in ("bf16", "fp16"):
         return TORCH, ""
     if any(find_spec(package) is None for package in _PACKAGES[ONNXRUNTIME]):
         return TORCH, "; ONNX Runtime, which is faster, is not installed"

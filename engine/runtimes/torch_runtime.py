@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
+from copy import deepcopy
 
 import numpy as np
 import torch
@@ -42,7 +43,14 @@ class TorchRuntime:
     @property
     def title(self) -> str:
         """Name and version as they are written."""
-        return f"torch {torch.__version__}"
+        if self._precision == torch.float32:
+            return f"torch {torch.__version__}"
+        return f"torch in {str(self._precision).removeprefix('torch.')} {torch.__version__}"
+
+    def on(self, device: torch.device) -> TorchRuntime:
+        """Return the same on another device, with weights of its own; single precision on a CPU."""
+        precision = torch.float32 if device.type == "cpu" else self._precision
+        return TorchRuntime(deepcopy(self._step), self._radiometry, device, precision)
 
     def run(self, tiles: Sequence[TileData]) -> Pieces:
         """Return what a map shows of each tile; raises torch.OutOfMemoryError."""
