@@ -54,8 +54,8 @@ class Patchwise(nn.Module):
     def forward(self, ms: Tensor, pan: Tensor, margin_px: int = 0) -> Tensor:
         """Return logits (B, K, r·h', r·w') for ms (B, C, h, w) and pan (B, 1, r·h, r·w).
 
-        h' is h − 2 · ``margin_px``. Logits are 0 within the halo: those pixels' patches reach beyond
-        the tile. A row of pixels is one batch of patches.
+        h' is h − 2 · ``margin_px``. Logits are 0 within the halo: those pixels' patches reach
+        beyond the tile. A row of pixels is one batch of patches.
         """
         size, target, ratio = self.network.patch_px, self.network.target, self.network.ratio
         halo = max(target, size - 1 - target)
