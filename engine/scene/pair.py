@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from types import TracebackType
 
@@ -28,6 +29,7 @@ Mask = NDArray[np.bool_]
 
 _STRIPS = 64
 _STRIP_ROWS = 4
+_ROWS_AT_ONCE = 128
 
 
 @dataclass(frozen=True)
@@ -134,7 +136,7 @@ class ScenePair:
         four rows, and every n-th column of them. Only MS pixels whose PAN pixels are all valid
         count. Raises InputError where there are none.
         """
-        parts = [self._sample_strip(strip, max_pixels) for strip in _strips(self.ms.grid)]
+        parts = [self._sample_strip(tile, max_pixels) for tile in self._sample_tiles()]
         ms = np.concatenate([ms for ms, _ in parts], axis=1)
         if ms.shape[1] == 0:
             names = f"`{self.ms.raster.label}` and `{self.pan.raster.label}`"
@@ -178,10 +180,17 @@ class ScenePair:
     ) -> None:
         self.close()
 
-    def _sample_strip(self, strip: Window, max_pixels: int) -> tuple[Image, Image]:
+    def _sample_tiles(self) -> Iterator[TileData]:
+        """Yield the strips of a sample; those that lie close together are read at once."""
+        for strips in _neighbors(_strips(self.ms.grid)):
+            top, bottom = strips[0].row, strips[-1].bottom
+            pixels = self.images.read(Window(0, top, self.ms.grid.width, bottom - top))
+            for strip in strips:
+                yield pixels.cut(strip).as_float()
+
+    def _sample_strip(self, tile: TileData, max_pixels: int) -> tuple[Image, Image]:
         rows = min(self.ms.grid.height, _STRIPS * _STRIP_ROWS)
         step = max(1, math.ceil(rows * self.ms.grid.width / max_pixels))
-        tile = self.read(strip)
         usable = tile.ms_valid & tile.pan_valid
         whole: Mask = blocks(usable, self.ratio).all(axis=(1, 3))[:, step // 2 :: step]
         pan = blocks(tile.pan[0], self.ratio).transpose(1, 3, 0, 2)[..., step // 2 :: step]
@@ -227,3 +236,16 @@ def _strips(grid: Grid) -> list[Window]:
         spacing = grid.height / _STRIPS
         starts = [int((i + 0.5) * spacing) - _STRIP_ROWS // 2 for i in range(_STRIPS)]
     return [Window(0, s, grid.width, min(_STRIP_ROWS, grid.height - s)) for s in starts]
+
+
+def _neighbors(strips: list[Window]) -> Iterator[list[Window]]:
+    """Yield the strips, in order, in groups without a gap larger than a strip."""
+    group = strips[:1]
+    for strip in strips[1:]:
+        near = strip.row - group[-1].bottom <= _STRIP_ROWS
+        if near and strip.bottom - group[0].row <= _ROWS_AT_ONCE:
+            group.append(strip)
+            continue
+        yield group
+        group = [strip]
+    yield group
