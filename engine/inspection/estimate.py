@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from concurrent.futures import ThreadPoolExecutor
+from copy import deepcopy
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
@@ -12,14 +13,13 @@ from typing import Any
 import torch
 
 from ...models.bundle import ModelBundle
+from ...models.contract import FusionNetwork
+from ...models.folding import fold_batch_norm
 from ..device import Device
 from ..grid import Grid
-from ..tiling import Tile, default_tile_px, plan_tiles
+from ..tiling import ON_GPU, Tile, TileLimits, choose_tile_px, plan_tiles
 
 _SIDES_PX = (32, 128)
-_ACTIVATIONS = 10
-"""Activations of the largest size that fill as much memory as a pass does, as measured on a CPU."""
-
 _TILES_IN_MEMORY = 4
 
 
@@ -45,70 +45,62 @@ def estimate(bundle: ModelBundle, device: Device, ms_grid: Grid) -> Estimate:
 
     Reading, writing and polygons are not in it; on a machine with other work it is too low.
     """
-    network = bundle.network
-    tile_px = default_tile_px(network.halo_px, is_cpu=device.is_cpu)
-    tiles = plan_tiles(ms_grid.width, ms_grid.height, tile_px, network.halo_px, network.lattice_px)
-    per_tile, per_pixel, largest = _measure_as_run(bundle, device)
+    network, size = bundle.network, (ms_grid.width, ms_grid.height)
+    limits = ON_GPU
+    if device.is_cpu:
+        limits = TileLimits(device.workers, bytes_per_px=network.bytes_per_px)
+    tile_px = choose_tile_px(size, network.halo_px, network.lattice_px, limits)
+    tiles = plan_tiles(*size, tile_px, network.halo_px, network.lattice_px)
+    per_tile, per_pixel = _measure_as_run(bundle, device)
     at_once = min(device.workers, len(tiles))
     pixels = [tile.read.width * tile.read.height for tile in tiles]
-    inputs = _input_bytes(tiles, bundle)
+    memory = _input_bytes(tiles, bundle) + at_once * network.bytes_per_px * max(pixels)
     return Estimate(
         device=str(device.torch),
         tiles=len(tiles),
         tile_px=tile_px,
         halo_px=network.halo_px,
         time_s=_rounded((per_tile * len(tiles) + per_pixel * sum(pixels)) / at_once),
-        memory_mb=_rounded((inputs + at_once * _ACTIVATIONS * largest * max(pixels)) / 2**20),
+        memory_mb=_rounded(memory / 2**20),
         basis=(
-            f"two passes of the network on {device.torch} just now: {per_pixel * 1e6:.2g} s for a "
-            f"million MS pixels, {at_once} tiles at once. Without reading, writing and polygons, "
-            "and too low on a busy machine. Memory is that of pixels and activations, without the "
-            "libraries."
+            f"two passes of the network in torch on {device.torch} just now: {per_pixel * 1e6:.2g} "
+            f"s for a million MS pixels, {at_once} tiles at once. Without reading, writing and "
+            "polygons, and too low on a busy machine. Memory is that of pixels and activations, "
+            "without the libraries."
         ),
     )
 
 
-def _measure_as_run(bundle: ModelBundle, device: Device) -> tuple[float, float, float]:
+def _measure_as_run(bundle: ModelBundle, device: Device) -> tuple[float, float]:
     """Measure in a thread with as many torch threads as a worker of the run has."""
     one_thread = partial(torch.set_num_threads, 1) if device.is_cpu else None
     with ThreadPoolExecutor(1, initializer=one_thread) as pool:
         return pool.submit(_measure, bundle, device).result()
 
 
-def _measure(bundle: ModelBundle, device: Device) -> tuple[float, float, float]:
-    """Return seconds for each tile, seconds and largest activation in bytes for each MS pixel."""
-    lattice = bundle.network.lattice_px
+def _measure(bundle: ModelBundle, device: Device) -> tuple[float, float]:
+    """Return seconds for each tile, and for each MS pixel of its patch."""
+    network = deepcopy(bundle.network)
+    fold_batch_norm(network)
+    network = network.to(device.torch, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    lattice = network.lattice_px
     small, large = (math.ceil(side / lattice) * lattice for side in _SIDES_PX)
-    _time_patch(bundle, device, small)  # the first pass is slower than all others
-    few_s, _ = _time_patch(bundle, device, small)
-    many_s, largest = _time_patch(bundle, device, large)
+    _time_patch(network, device, small)  # the first pass is slower than all others
+    few_s, many_s = (_time_patch(network, device, side) for side in (small, large))
     per_pixel = (many_s - few_s) / (large**2 - small**2)
     if per_pixel <= 0:
-        return 0.0, many_s / large**2, largest / large**2
-    return max(0.0, few_s - per_pixel * small**2), per_pixel, largest / large**2
+        return 0.0, many_s / large**2
+    return max(0.0, few_s - per_pixel * small**2), per_pixel
 
 
-def _time_patch(bundle: ModelBundle, device: Device, side: int) -> tuple[float, int]:
-    """Return seconds of a forward pass and bytes of the largest activation in it."""
-    network = bundle.network.to(device.torch)
-    card = bundle.card
-    ms = torch.zeros(1, len(card.bands), side, side, device=device.torch)
-    pan = torch.zeros(1, 1, side * card.ratio, side * card.ratio, device=device.torch)
-    largest = 0
-
-    def measure(module: Any, inputs: Any, output: Any) -> None:
-        nonlocal largest
-        if isinstance(output, torch.Tensor):
-            largest = max(largest, output.numel() * output.element_size())
-
-    hooks = [module.register_forward_hook(measure) for module in network.modules()]
+def _time_patch(network: FusionNetwork, device: Device, side: int) -> float:
+    """Return the seconds of a forward pass."""
+    ms = torch.zeros(1, network.bands, side, side, device=device.torch)
+    pan = torch.zeros(1, 1, side * network.ratio, side * network.ratio, device=device.torch)
     began = time.perf_counter()
     with torch.inference_mode():
         network(ms, pan).sum().item()  # .item() waits for an accelerator
-    seconds = time.perf_counter() - began
-    for hook in hooks:
-        hook.remove()
-    return seconds, largest
+    return time.perf_counter() - began
 
 
 def _input_bytes(tiles: list[Tile], bundle: ModelBundle) -> int:
