@@ -120,7 +120,7 @@ def test_a_base_gets_other_classes_where_the_samples_have_them(
         events.append,
     )
     assert set(read_card(model).classes.names.values()) == {"Lake", "Woody vegetation"}
-    assert any("they replace them." in text for text in texts(events))
+    assert any("they replace them. " in text for text in texts(events))
     assert len(load_bundle(model).card.classes) == 2
 
 

@@ -109,7 +109,8 @@ def test_a_base_scheme_is_matched_by_name_before_code():
     assert [(c.code, c.name) for c in replaced.scheme.classes] == [(3, "Swamp"), (7, "Water")]
     assert replaced.notes == (
         "The samples' classes (3 Swamp, 7 Water) are not all among the base model's (7 Water, "
-        "3 Forest, 4 Bare): they replace them.",
+        "3 Forest, 4 Bare): they replace them. With other classes, compare it with a training "
+        "without a base: that has been the better one.",
     )
     with pytest.raises(InputError) as caught:
         agree([named("a", c3=None)], BASE)

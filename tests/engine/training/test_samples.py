@@ -300,7 +300,8 @@ def test_a_scheme_is_kept_where_it_has_all_classes_and_replaced_otherwise(tmp_pa
     assert [(c.code, c.name) for c in found.scheme.classes] == [(1, "Road"), (2, "Water")]
     assert found.notes[-1] == (
         "The samples' classes (1 Road, 2 Water) are not all among the base model's (1 Water, "
-        "3 Forest, 4 Bare): they replace them."
+        "3 Forest, 4 Bare): they replace them. With other classes, compare it with a training "
+        "without a base: that has been the better one."
     )
 
 
