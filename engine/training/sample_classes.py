@@ -188,8 +188,8 @@ def _replaced(found: ClassScheme, base: ClassScheme) -> str:
     ours, theirs = (", ".join(f"{c.code} {c.name}" for c in s.classes) for s in (found, base))
     return (
         f"The samples' classes ({ours}) are not all among the base model's ({theirs}): they "
-        "replace them. With other classes, compare it with a training without a base: that has been the "
-        "better one."
+        "replace them. With other classes, compare it with a training without a base: that has "
+        "been the better one."
     )
 
 
