@@ -144,19 +144,24 @@ class Resampler:
         image = dn.astype(np.float32, copy=False)
         across, down = self._taps(cols, rows, dn.shape, cubic)
         values = self._convolve(image, across, down)
-        if usable is None and self.pixel_map.is_separable:
-            one_row = across.sums(np.ones((1, 1, dn.shape[2]), np.float32), axis=2)
-            every_row = np.broadcast_to(one_row, (1, dn.shape[1], one_row.shape[2]))
-            return values, down.sums(every_row, axis=1)[0]
-        seen = np.ones(dn.shape[1:], np.bool_) if usable is None else usable
-        masks = seen[np.newaxis].astype(np.float32)
-        weight = self._convolve(masks, across, down)[0]
+        weight = self._sums_of_weights(usable, dn.shape, across, down)
         thin = weight <= _FULL_WEIGHT
-        if thin.any():  # beside invalid pixels: positive weights, as wide, whatever is valid there
+        if thin.any():  # beside what is invalid or beyond the border: positive weights, as wide
             across, down = self._taps(cols, rows, dn.shape, tent)
             values = np.where(thin, self._convolve(image, across, down), values)
-            weight = np.where(thin, self._convolve(masks, across, down)[0], weight)
+            weight = np.where(thin, self._sums_of_weights(usable, dn.shape, across, down), weight)
         return values, weight
+
+    def _sums_of_weights(
+        self, usable: Mask | None, shape: tuple[int, ...], across: Taps, down: Taps
+    ) -> Image:
+        """Return the sum (h, w) of the weights of an image's (C, h, w) usable pixels."""
+        if usable is None and self.pixel_map.is_separable:  # every row of pixels gives the same
+            one_row = across.sums(np.ones((1, 1, shape[2]), np.float32), axis=2)
+            every_row = np.broadcast_to(one_row, (1, shape[1], one_row.shape[2]))
+            return down.sums(every_row, axis=1)[0]
+        seen = np.ones(shape[1:], np.bool_) if usable is None else usable
+        return self._convolve(seen[np.newaxis].astype(np.float32), across, down)[0]
 
     def _taps(
         self,

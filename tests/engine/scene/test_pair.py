@@ -147,6 +147,27 @@ def test_pixels_beside_holes_stay_near_what_is_around_them(write_raster: Any, gr
     assert tile.ms[0][blocks].max() < 1100 + 100
 
 
+@pytest.mark.parametrize("offset", [1.1, 1.3])
+def test_pixels_that_reach_beyond_the_ms_do_not_depend_on_holes_elsewhere(
+    write_raster: Any, offset: float
+) -> None:
+    """The centers of the last MS pixels lie beyond the MS: there, too, few pixels are known."""
+    array = np.random.default_rng(6).integers(100, 9000, (1, 44, 52)).astype(np.uint16)
+    holed = array.copy()
+    holed[0, 20, 25] = 0
+    start = Affine.translation(LEFT + offset / 2, TOP - offset / 2) @ Affine.scale(0.5, -0.5)
+    pan = write_raster("pan.tif", np.ones((120, 120), np.uint8), start)
+    tiles = []
+    for name, content in (("whole.tif", array), ("holed.tif", holed)):
+        ms = write_raster(name, content, PAN_TRANSFORM @ Affine.scale(2), nodata=0)
+        tiles.append(_whole(ms, pan, ratio=2)[0])
+    changed = (tiles[0].ms != tiles[1].ms)[0]
+    assert changed[16:25, 21:30].any()
+    changed[16:25, 21:30] = False
+    assert tiles[0].valid[-2:, :-2].any(axis=0).all()  # the border has a map
+    assert not changed.any()
+
+
 # --- borders and small rasters ---
 
 
