@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..device import Device
-from ..errors import DeviceError, ModelError
+from ..errors import DeviceError, InputError, ModelError
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -21,8 +22,10 @@ _NO_MEMORY = ("allocate memory", "bad_alloc", "bad allocation", "out of memory",
 def runtime_device(device: Device, *, may_replace: bool) -> Device:
     """Return where ONNX Runtime runs a network: ``device``, or the CPU where it ``may_replace`` it.
 
-    Raises DeviceError where ONNX Runtime has nothing for a device that was named.
+    Raises DeviceError where ONNX Runtime has nothing for a device that was named, and InputError
+    where it is not installed.
     """
+    _require_packages()
     import onnxruntime
     import torch
 
@@ -68,6 +71,17 @@ def is_memory(error: Exception) -> bool:
     """Return whether the runtime failed for lack of memory, of which its errors have no kind."""
     text = str(error).lower()
     return isinstance(error, MemoryError) or any(words in text for words in _NO_MEMORY)
+
+
+def _require_packages() -> None:
+    missing = [name for name in ("onnxruntime", "onnx") if find_spec(name) is None]
+    if missing:
+        raise InputError(
+            "Networks in ONNX files run through ONNX Runtime; of its packages this engine lacks "
+            f"{' and '.join(missing)}.",
+            "no-runtime",
+            f"Add them (`pip install {' '.join(missing)}`), or set up the engine again.",
+        )
 
 
 def _refused(path: Path, error: Exception, version: str) -> ModelError:

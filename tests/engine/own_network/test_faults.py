@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
 
 import onnx
@@ -11,7 +12,7 @@ import torch
 from onnx import TensorProto, helper
 
 from panloom.engine.device import Device
-from panloom.engine.errors import DeviceError, ModelError
+from panloom.engine.errors import DeviceError, InputError, ModelError
 from panloom.engine.own_network import graph_file
 from panloom.engine.own_network.network import load_own_network
 from panloom.engine.own_network.session import runtime_device
@@ -229,4 +230,17 @@ def test_a_device_that_the_runtime_lacks():
     assert replaced.reason == (
         "The CPU is used: this ONNX Runtime, through which ONNX networks run, has nothing for "
         "cuda:0."
+    )
+
+
+def test_an_engine_without_the_runtime(monkeypatch):
+    for name in ("onnxruntime", "onnx"):
+        monkeypatch.setitem(sys.modules, name, None)  # as if it were not installed
+    with pytest.raises(InputError) as caught:
+        runtime_device(CPU, may_replace=True)
+    assert caught.value.code == "no-runtime"
+    assert str(caught.value) == (
+        "Networks in ONNX files run through ONNX Runtime; of its packages this engine lacks "
+        "onnxruntime and onnx. Add them (`pip install onnxruntime onnx`), or set up the engine "
+        "again."
     )
