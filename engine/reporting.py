@@ -109,9 +109,13 @@ class Reporter:
             self._send(event)
 
     def cancel(self) -> None:
-        """Ask the run to stop: the next ``report`` raises; if none comes, the process ends."""
-        if not self._cancelled.is_set():
-            self._cancelled.set()
+        """Ask the run to stop: the next ``report`` raises; if none comes, the process ends.
+
+        A run that has not begun only waits for others, which have their own time to end.
+        """
+        was_cancelled = self._cancelled.is_set()
+        self._cancelled.set()  # before the look at what ``begin`` sets before it looks at this
+        if self._begun and not was_cancelled:
             timer = threading.Timer(self._grace_s, self._end_by_force)
             timer.daemon = True
             timer.start()

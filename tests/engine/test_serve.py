@@ -303,6 +303,29 @@ def test_requests_wait_for_their_turn_and_a_cancel_is_for_all_of_them(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+SLOW_TO_END = """
+from panloom.engine import serve
+from panloom.engine.errors import Cancelled
+serve.grace_of = lambda command: 30.0 if command == "models" else 0.2
+def recipe(options, report):
+    try:
+        while True: report(Progress(0.2)); time.sleep(0.01)
+    except Cancelled:
+        time.sleep(1)
+        return Result(summary={"kept": True})
+"""
+
+
+def test_runs_that_wait_do_not_shorten_the_time_that_a_cancelled_one_has(tmp_path):
+    engine = Serving(code=SLOW.format(recipe=SLOW_TO_END))
+    engine.write(encode_run(["models"]))
+    assert isinstance(decode(engine.line()), Hello)
+    engine.write(encode_run(["sample", str(tmp_path / "sample")]) + encode_cancel())
+    assert engine.answer()[-1] == Result(summary={"kept": True})
+    assert engine.answer()[-1] == Cancelled()
+    assert engine.end() == 0
+
+
 def test_an_error_that_nobody_foresaw_is_told_and_ends_the_engine():
     code = SLOW.format(recipe="def recipe(options, report): raise KeyError('band')")
     engine = Serving(code=code)
