@@ -159,9 +159,11 @@ class Resampler:
         if usable is None and self.pixel_map.is_separable:  # every row of pixels gives the same
             one_row = across.sums(np.ones((1, 1, shape[2]), np.float32), axis=2)
             every_row = np.broadcast_to(one_row, (1, shape[1], one_row.shape[2]))
-            return down.sums(every_row, axis=1)[0]
-        seen = np.ones(shape[1:], np.bool_) if usable is None else usable
-        return self._convolve(seen[np.newaxis].astype(np.float32), across, down)[0]
+            sums = down.sums(every_row, axis=1)
+        else:
+            seen = np.ones(shape[1:], np.bool_) if usable is None else usable
+            sums = self._convolve(seen[np.newaxis].astype(np.float32), across, down)
+        return np.asarray(sums[0])
 
     def _taps(
         self,
