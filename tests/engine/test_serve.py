@@ -320,6 +320,7 @@ def test_runs_that_wait_do_not_shorten_the_time_that_a_cancelled_one_has(tmp_pat
     engine = Serving(code=SLOW.format(recipe=SLOW_TO_END))
     engine.write(encode_run(["models"]))
     assert isinstance(decode(engine.line()), Hello)
+    engine.line()  # it is in its loop
     engine.write(encode_run(["sample", str(tmp_path / "sample")]) + encode_cancel())
     assert engine.answer()[-1] == Result(summary={"kept": True})
     assert engine.answer()[-1] == Cancelled()
