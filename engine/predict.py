@@ -103,14 +103,23 @@ class Predictor:
 
     def _submit(self, pool: ThreadPoolExecutor, batch: Batch) -> Future[list[TilePrediction]]:
         """Compute a batch in the pool; before the first one, find the runtime there."""
-        filled = [data for _, data in batch if data.valid.any()]
+        filled = self._filled(batch)
         if filled and self.used is None:
-            tile = batch[0][0]
-            self.used = pool.submit(self._start, tile.halo_px, filled[0]).result()
+            tile, first = filled[0]
+            self.used = pool.submit(self._start, tile.halo_px, first).result()
             self._crew = _Crew(self.used.runtime, self.device)
             self.report(self.used.note)
         crew = self._crew if filled else None
-        return pool.submit(self._predict_batch, batch, crew, crew.next() if crew else None)
+        return pool.submit(self._predict_batch, batch, filled, crew, crew.next() if crew else None)
+
+    def _filled(self, batch: Batch) -> Batch:
+        """Return the tiles with something to show: halos alone may hold pixels, too."""
+        on_ms_grid = self.grid == "ms"
+        return [
+            (tile, data)
+            for tile, data in batch
+            if data.has_class(tile.halo_px, on_ms_grid=on_ms_grid)
+        ]
 
     def _one_thread(self) -> partial[None] | None:
         return partial(torch.set_num_threads, 1) if self.device.is_cpu else None
@@ -134,15 +143,11 @@ class Predictor:
         return start_runtime(self.wish, start, first)
 
     def _predict_batch(
-        self, batch: Batch, crew: _Crew | None, runtime: Runtime | None
+        self, batch: Batch, filled: Batch, crew: _Crew | None, runtime: Runtime | None
     ) -> list[TilePrediction]:
-        empty = [self._empty(tile) for tile, data in batch if not data.valid.any()]
-        filled = [(tile, data) for tile, data in batch if data.valid.any()]
-        if crew is None or runtime is None:
-            return empty
-        found = self._run(crew, runtime, filled)
-        order = {tile: number for number, (tile, _) in enumerate(batch)}
-        return sorted(found + empty, key=lambda prediction: order[prediction.tile])
+        computed = [] if crew is None or runtime is None else self._run(crew, runtime, filled)
+        found = {prediction.tile: prediction for prediction in computed}
+        return [found.get(tile) or self._empty(tile) for tile, _ in batch]
 
     def _run(self, crew: _Crew, runtime: Runtime, batch: Batch) -> list[TilePrediction]:
         """Compute a batch, in halves or at last on the CPU where memory does not suffice."""

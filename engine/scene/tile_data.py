@@ -10,6 +10,7 @@ from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
 from ..grid import Window
+from .pixel_indices import blocks
 
 Mask = NDArray[np.bool_]
 
@@ -38,6 +39,17 @@ class TileData:
     def is_all_valid(self) -> bool:
         """True where no mask has a False, without looking at pixels; ``read`` never says so."""
         return self.valid.strides == (0, 0)
+
+    def has_class(self, margin_px: int, *, on_ms_grid: bool) -> bool:
+        """True where a map has a class somewhere within a margin in MS pixels on every side.
+
+        On the MS grid that takes an MS pixel whose PAN pixels are all valid.
+        """
+        ratio = self.valid.shape[0] // self.ms.shape[1]
+        edge = margin_px * ratio
+        height, width = self.valid.shape
+        inner = self.valid[edge : height - edge, edge : width - edge]
+        return bool(blocks(inner, ratio).all(axis=(1, 3)).any() if on_ms_grid else inner.any())
 
     def as_float(self) -> TileData:
         """Return a copy with DN as float32 and masks of its own."""

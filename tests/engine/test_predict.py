@@ -105,6 +105,36 @@ def test_tiles_come_in_order_and_one_without_pixels_is_not_computed(
     assert run.said == [Message("started")]
 
 
+@pytest.mark.parametrize("grid", ["pan", "ms"])
+def test_a_tile_with_pixels_in_its_halo_alone_is_not_computed_and_chooses_no_runtime(
+    monkeypatch: pytest.MonkeyPatch, grid: str
+) -> None:
+    """On the MS grid a single PAN pixel of an MS pixel makes no class, either."""
+    run = Run(monkeypatch, room=9)
+    run.predictor.grid = grid
+    firsts: list[TileData] = []
+    cut, start = run.cut, predict.start_runtime
+
+    def with_a_first_tile_that_is_empty(scene: TileData, tile: Tile) -> TileData:
+        data = cut(scene, tile)
+        if tile == run.tiles[0]:
+            edge = 2 * tile.halo_px
+            data.valid[edge:-edge, edge:-edge] = False
+            data.valid[edge, edge] = grid == "ms"
+        return data
+
+    def noted(wish: RuntimeWish, begin: RuntimeStart, first: TileData) -> RuntimeUse:
+        firsts.append(first)
+        return start(wish, begin, first)
+
+    run.cut = with_a_first_tile_that_is_empty  # type: ignore[method-assign]
+    monkeypatch.setattr(predict, "start_runtime", noted)
+    found = run.predictions()
+    assert [bool(p.codes.any()) for p in found] == [False, True, False, True, True]
+    assert run.starts[0].ran == 3
+    assert [first.valid.all() for first in firsts] == [True]
+
+
 @pytest.mark.parametrize("room", [1, 2, 3])
 def test_a_batch_that_does_not_fit_is_halved_with_the_same_map(
     monkeypatch: pytest.MonkeyPatch, room: int
