@@ -30,6 +30,7 @@ from .parameters import (
     ms_parameter,
     pan_parameter,
     polygon_parameters,
+    runtime_parameter,
     with_help,
 )
 from .presentation import MANUAL, MAPS, icon, paragraphs
@@ -133,6 +134,7 @@ class ClassifyAlgorithm(QgsProcessingAlgorithm):
             mmu_m2=self.parameterAsDouble(parameters, "MMU", context) or None,
             simplify_m=self.parameterAsDouble(parameters, "SIMPLIFY", context) or None,
             device=self.parameterAsString(parameters, "DEVICE", context),
+            runtime=self.parameterAsEnumString(parameters, "RUNTIME", context),
             pan_shift=self.parameterAsString(parameters, "PAN_SHIFT", context),
             overwrite=True,
         )
@@ -181,6 +183,7 @@ def _inputs() -> list[QgsProcessingParameterDefinition]:
             advanced=True,
         ),
         device_parameter(),
+        runtime_parameter(),
         with_help(
             pan_shift,
             "By how many PAN pixels (right,down) the PAN is displaced from the MS, such as 1,1. "

@@ -6,6 +6,7 @@ from typing import TypeVar
 
 from qgis.core import (
     QgsProcessingParameterDefinition,
+    QgsProcessingParameterEnum,
     QgsProcessingParameterFile,
     QgsProcessingParameterNumber,
     QgsProcessingParameterRasterLayer,
@@ -17,6 +18,8 @@ from ..models.file import shipped_models
 from .settings import trained_models
 
 Parameter = TypeVar("Parameter", bound=QgsProcessingParameterDefinition)
+
+RUNTIMES = ("auto", "torch", "onnxruntime", "openvino")
 
 
 def with_help(parameter: Parameter, text: str, advanced: bool = False) -> Parameter:
@@ -80,6 +83,19 @@ def device_parameter() -> QgsProcessingParameterString:
         device,
         "auto takes the GPU where the engine has one and says in the log which device and why. "
         "From scripts, cuda:1 names the second GPU.",
+        advanced=True,
+    )
+
+
+def runtime_parameter() -> QgsProcessingParameterEnum:
+    """Return the parameter of the software that computes the network."""
+    runtime = QgsProcessingParameterEnum(
+        "RUNTIME", "Runtime", list(RUNTIMES), defaultValue="auto", usesStaticStrings=True
+    )
+    return with_help(
+        runtime,
+        "What computes the network. auto takes ONNX Runtime for large maps on a CPU, where it is "
+        "faster, and torch otherwise; the log says which and why.",
         advanced=True,
     )
 

@@ -32,11 +32,12 @@ def test_the_engine_accepts_every_option_that_the_plugin_gives():
     command = engine_command(
         "python", "classify", "ms.tif", "pan.tif", "map.tif", model="m", polygons="p.gpkg",
         confidence="c.tif", areas="a.csv", grid="ms", aoi="aoi.gpkg", mmu_m2=1.5, simplify_m=2.5,
-        device="cuda:1", pan_shift="-1,0.5", overwrite=True,
+        device="cuda:1", runtime="onnxruntime", pan_shift="-1,0.5", overwrite=True,
     )  # fmt: skip
     parsed = vars(_parser().parse_args(command[3:]))
     assert parsed["pan_shift"] == "-1,0.5"
     assert parsed["simplify_m"] == 2.5
+    assert parsed["runtime"] == "onnxruntime"
     assert parsed["events"] is True
     for words in (("inspect", "m", "p"), ("vectorize", "m", "o"), ("check",)):
         _parser().parse_args(engine_command("python", *words)[3:])

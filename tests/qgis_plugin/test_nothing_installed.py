@@ -8,6 +8,7 @@ from pathlib import Path
 FOREIGN = {
     "torch", "numpy", "rasterio", "shapely", "geopandas", "pandas", "pyogrio", "pyarrow", "pyproj",
     "affine", "einops", "safetensors", "scipy", "sklearn", "PIL",
+    "onnx", "onnxruntime", "openvino",
 }  # fmt: skip
 
 

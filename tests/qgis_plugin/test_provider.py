@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 CLASSIFY = {
-    "MS", "PAN", "MODEL", "MODEL_FILE", "GRID", "AOI", "MMU", "SIMPLIFY", "DEVICE", "PAN_SHIFT",
-    "OUTPUT", "POLYGONS", "CONFIDENCE", "AREAS",
+    "MS", "PAN", "MODEL", "MODEL_FILE", "GRID", "AOI", "MMU", "SIMPLIFY", "DEVICE", "RUNTIME",
+    "PAN_SHIFT", "OUTPUT", "POLYGONS", "CONFIDENCE", "AREAS",
 }  # fmt: skip
 PARAMETERS = {
     "classify": CLASSIFY,
