@@ -27,7 +27,7 @@ from .radiometry import Radiometry
 from .read_ahead import read_ahead
 from .runtimes.choice import TORCH_ONLY, RuntimeStart, RuntimeUse, RuntimeWish, start_runtime
 from .runtimes.map_step import MapForm, MapStep
-from .runtimes.runtime import Runtime
+from .runtimes.runtime import CannotRunError, Runtime
 from .runtimes.torch_runtime import TorchRuntime
 from .scene.pair import ScenePair, TileData
 from .tiling import Tile
@@ -153,6 +153,13 @@ class Predictor:
         """Compute a batch, in halves or at last on the CPU where memory does not suffice."""
         try:
             codes, confidence = runtime.run([data for _, data in batch])
+        except CannotRunError as error:
+            raise DeviceError(
+                f"{runtime.title} fails on a tile of {batch[0][0].read.width} × "
+                f"{batch[0][0].read.height} MS pixels: {error}.",
+                "runtime",
+                "Add `--runtime torch`, or choose smaller tiles (`--tile-px`).",
+            ) from error
         except torch.OutOfMemoryError as error:
             if len(batch) == 1:
                 fallback = crew.fall_back(batch[0][0]) if self.device.may_fall_back else None

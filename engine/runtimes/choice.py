@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any
 
+import torch
+
 from ...models.card import ModelCard
 from ..device import Device
 from ..errors import InputError
@@ -19,7 +21,7 @@ from .onnx_graph import graph_of, sizes_of
 from .onnx_runtime import OnnxRuntime
 from .openvino_runtime import OpenVinoRuntime
 from .precision import half_precision
-from .runtime import ONNXRUNTIME, OPENVINO, RUNTIMES, TORCH, CannotRunError, Runtime
+from .runtime import ONNXRUNTIME, OPENVINO, RUNTIMES, TORCH, CannotRunError, Runtime, first_line
 from .torch_runtime import TorchRuntime
 
 FEW_PX = 8_000_000
@@ -121,9 +123,11 @@ def start_runtime(wish: RuntimeWish, start: RuntimeStart, first: TileData) -> Ru
         return _torch(wish, start, first, why)
     try:
         runtime = _make(name, start, first)
+        agreement = compare(runtime, start.reference, first, start.step.form, start.lattice_px)
     except CannotRunError as error:
         return _instead(start, f"{_TITLES[name]} cannot run this network ({error})")
-    agreement = compare(runtime, start.reference, first, start.step.form, start.lattice_px)
+    except ImportError as error:  # the package is there, but not all that it needs
+        return _instead(start, f"{_TITLES[name]} cannot be loaded ({first_line(error)})")
     said = f"{runtime.title} gives torch's class on {agreement}"
     if agreement.share < LEAST_AGREEMENT:
         return _instead(start, f"{said}; {100 * LEAST_AGREEMENT:.2f} % are needed", agreement)
@@ -136,7 +140,10 @@ def _torch(wish: RuntimeWish, start: RuntimeStart, first: TileData, why: str) ->
     if half is None:
         return RuntimeUse(start.reference, Message(f"Runtime: {start.reference.title}{why}."))
     runtime = TorchRuntime(start.step, start.radiometry, start.device.torch, half)
-    agreement = compare(runtime, start.reference, first, start.step.form, start.lattice_px)
+    try:
+        agreement = compare(runtime, start.reference, first, start.step.form, start.lattice_px)
+    except torch.OutOfMemoryError:  # what the first batch will meet, too, and has an answer for
+        return RuntimeUse(start.reference, Message(f"Runtime: {start.reference.title}."))
     said = f"{runtime.title} gives the class of single precision on {agreement}"
     if agreement.share < LEAST_IN_HALF:
         return _instead(start, f"{said}; {100 * LEAST_IN_HALF:.2f} % are needed", agreement)

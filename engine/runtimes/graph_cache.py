@@ -63,11 +63,14 @@ class GraphCache:
 
 
 def default_cache() -> GraphCache:
-    """Return the cache in PANLOOM_CACHE (``off``: none), else in the user's cache folder."""
+    """Return the cache in PANLOOM_CACHE (``off``: none), else in the user's folder if any."""
     chosen = os.environ.get("PANLOOM_CACHE", "")
     if chosen == "off":
         return GraphCache(None)
-    folder = Path(chosen) if chosen else _user_folder() / "panloom"
+    try:
+        folder = Path(chosen) if chosen else _user_folder() / "panloom"
+    except RuntimeError:  # a user without a home
+        return GraphCache(None)
     return GraphCache(folder / "graphs")
 
 

@@ -23,7 +23,6 @@ import torch
 from ... import models
 from ...models.card import ModelCard
 from ..version import __version__
-from . import map_step
 from .graph_cache import GraphCache
 from .map_step import INPUTS, OUTPUTS, Arrays, MapStep
 from .runtime import CannotRunError, first_line
@@ -88,7 +87,8 @@ def _code_digest() -> str:
     """Return the SHA-256 of the source that the graph is recorded from."""
     digest = hashlib.sha256()
     networks = sorted(Path(next(iter(models.__path__))).glob("*.py"))
-    for path in [*networks, Path(map_step.__file__), Path(__file__)]:
+    here = Path(__file__)
+    for path in [*networks, here.parents[1] / "radiometry.py", here.with_name("map_step.py"), here]:
         digest.update(path.read_bytes())
     return digest.hexdigest()
 

@@ -44,7 +44,10 @@ class OnnxRuntime:
 
     def _run_one(self, tile: TileData) -> Pieces:
         feed = dict(zip(INPUTS, float_arrays_of(tile, self._radiometry), strict=True))
-        codes, confidence = self._session.run(None, feed)
+        try:
+            codes, confidence = self._session.run(None, feed)
+        except Exception as error:  # the runtime's errors have no common base of their own
+            raise CannotRunError(first_line(error)) from error
         return codes[0], confidence[0]
 
 

@@ -51,5 +51,8 @@ class OpenVinoRuntime:
     def _run_one(self, tile: TileData) -> Pieces:
         if not hasattr(self._requests, "own"):
             self._requests.own = self._model.create_infer_request()
-        found = self._requests.own.infer(list(float_arrays_of(tile, self._radiometry)))
+        try:
+            found = self._requests.own.infer(list(float_arrays_of(tile, self._radiometry)))
+        except RuntimeError as error:
+            raise CannotRunError(first_line(error)) from error
         return found[0][0].copy(), found[1][0].copy()

@@ -18,7 +18,7 @@ RUNTIMES = ("auto", TORCH, ONNXRUNTIME, OPENVINO)
 
 
 class CannotRunError(Exception):
-    """A network that a runtime cannot be made for; the text says why."""
+    """A network that a runtime cannot be made for, or fails on; the text says why."""
 
 
 class Runtime(Protocol):
@@ -29,7 +29,7 @@ class Runtime(Protocol):
         """Name and version as they are written."""
 
     def run(self, tiles: Sequence[TileData]) -> Pieces:
-        """Return what a map shows of each tile."""
+        """Return what a map shows of each tile; raises CannotRunError where that fails."""
 
 
 def first_line(error: Exception) -> str:
