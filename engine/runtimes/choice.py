@@ -78,10 +78,13 @@ def require_runtime(wish: RuntimeWish, device: Device) -> None:
     title = _TITLES[wish.name]
     missing = [package for package in _PACKAGES[wish.name] if find_spec(package) is None]
     if missing:
+        one = len(missing) == 1
         raise InputError(
-            f"{title} was asked for, and the package {' and '.join(missing)} is not installed.",
+            f"{title} was asked for, and the package{'' if one else 's'} "
+            f"{' and '.join(missing)} {'is' if one else 'are'} not installed.",
             "no-runtime",
-            f"Install it (`pip install {' '.join(missing)}`), or leave `--runtime` out.",
+            f"Install {'it' if one else 'them'} (`pip install {' '.join(missing)}`), or leave "
+            "`--runtime` out.",
         )
     if not device.is_cpu:
         raise InputError(

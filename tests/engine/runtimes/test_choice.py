@@ -172,3 +172,13 @@ def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
         "OpenVINO was asked for, and the package openvino is not installed. Install it "
         "(`pip install openvino`), or leave `--runtime` out."
     )
+
+
+def test_missing_packages_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(choice, "find_spec", lambda name: None)
+    with pytest.raises(InputError) as caught:
+        require_runtime(RuntimeWish("onnxruntime"), CPU)
+    assert str(caught.value) == (
+        "ONNX Runtime was asked for, and the packages onnxruntime and onnx are not installed. "
+        "Install them (`pip install onnxruntime onnx`), or leave `--runtime` out."
+    )
