@@ -10,9 +10,10 @@ import rasterio
 from numpy.typing import NDArray
 from rasterio.windows import Window as RasterioWindow
 
+from .errors import OutputError
 from .grid import Grid, Window
 from .overviews import Halve, Overviews
-from .whole_blocks import LAYOUT, WholeBlocks
+from .whole_blocks import BLOCK, LAYOUT, WholeBlocks
 
 
 class MapRaster:
@@ -38,7 +39,7 @@ class MapRaster:
         )
         self._blocks = WholeBlocks(grid.width, grid.height, self._take)
         self._overviews = Overviews(path, (grid.width, grid.height), nodata, halve, layout)
-        self._width, self._height = grid.width, grid.height
+        self._path, self._width, self._height = path, grid.width, grid.height
         self._written_px = 0
         self._whole_rows = 0
 
@@ -58,10 +59,14 @@ class MapRaster:
         self._blocks.write(window, values)
 
     def close(self) -> None:
-        """Finish the file; raises ValueError where rows are missing (then ``discard`` it)."""
+        """Finish the file; after an error ``discard`` it.
+
+        Raises ValueError where rows are missing, OutputError where the disk has not taken all.
+        """
         if self._whole_rows != self._height:
             raise ValueError(f"{self._whole_rows} of {self._height} rows were written")
         self.dataset.close()
+        _require_whole(self._path)
         self._overviews.close()
 
     def discard(self) -> None:
@@ -84,3 +89,35 @@ class MapRaster:
         place = RasterioWindow(window.col, window.row, window.width, window.height)
         self.dataset.write(values[None], [1], window=place)  # as (h, w) rasterio copies it first
         self._overviews.add(window, values)
+
+
+def _require_whole(path: Path) -> None:
+    """Raise OutputError where blocks are not in the file.
+
+    Blocks that wait in GDAL's cache are written when a dataset is closed, and rasterio does not say
+    that this failed.
+    """
+    try:
+        is_whole = _is_whole(path)
+    except rasterio.errors.RasterioIOError:  # there is not even a directory of blocks
+        is_whole = False
+    if not is_whole:
+        raise OutputError(
+            "The map could not be written completely: the disk is full, or takes no file as large.",
+            "disk-full",
+            "Make room on the disk, or choose another folder.",
+        )
+
+
+def _is_whole(path: Path) -> bool:
+    size = path.stat().st_size
+    with rasterio.open(path) as dataset:
+        for row in range(-(-dataset.height // BLOCK)):
+            for col in range(-(-dataset.width // BLOCK)):
+                place = [
+                    int(dataset.get_tag_item(f"BLOCK_{what}_{col}_{row}", "TIFF", bidx=1) or 0)
+                    for what in ("OFFSET", "SIZE")
+                ]
+                if 0 in place or sum(place) > size:
+                    return False
+    return True

@@ -13,7 +13,7 @@ from affine import Affine
 from rasterio.crs import CRS
 
 from panloom.engine.class_map import ClassMapWriter, MapPaths, read_scheme
-from panloom.engine.errors import InputError
+from panloom.engine.errors import InputError, OutputError
 from panloom.engine.grid import Grid, Window
 from panloom.engine.halving import majority, mean
 from panloom.models.classes import ClassScheme, LandClass
@@ -190,3 +190,25 @@ def test_values_that_are_no_class_codes_are_refused(tmp_path):
     path = foreign(tmp_path / "g.tif", np.array([[0.5]], np.float32))
     with pytest.raises(InputError, match="float32 values; a class map holds whole numbers"):
         read_scheme(path)
+
+
+@pytest.mark.parametrize("most_kb", [1, 2, 8])
+def test_a_disk_that_does_not_take_all_is_an_error(tmp_path, codes, most_kb):
+    """GDAL writes blocks when a file is closed, and says nothing where that fails."""
+    resource = pytest.importorskip("resource")
+    rng = np.random.default_rng(0)
+    noise = rng.integers(1, 3, (300, 400)).astype(np.uint8)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1024 * most_kb, hard))
+    try:
+        with (
+            pytest.raises(OutputError) as caught,
+            ClassMapWriter(MapPaths(tmp_path / "m.tif"), grid(400, 300), SCHEME, {}) as writer,
+        ):
+            writer.write(Window(0, 0, 400, 300), noise, noise)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert str(caught.value) == (
+        "The map could not be written completely: the disk is full, or takes no file as large. "
+        "Make room on the disk, or choose another folder."
+    )
