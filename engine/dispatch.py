@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import os
 import traceback
@@ -17,6 +18,8 @@ from .reporting import EXIT_CANCELLED, EXIT_FAILURE, EXIT_RESULT, Reporter
 from .version import __version__
 
 Ending = Result | Failure | CancelledEvent
+
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 UNEXPECTED = "unexpected"
 """The code of a failure that nobody foresaw: a bug, and the process is not to be trusted."""
@@ -56,6 +59,12 @@ def ending_of(error: Exception) -> Failure | CancelledEvent:
         return Failure(error.message, error.code, error.hint)
     if isinstance(error, CardError):
         return Failure(str(error), "model", getattr(error, "hint", ""))
+    if isinstance(error, OSError) and error.errno in _NO_ROOM:
+        return Failure(
+            f"A file could not be written: {error.strerror}.",
+            "disk-full",
+            "Make room on the disk, or choose another folder.",
+        )
     traceback.print_exception(error)
     text = f"{type(error).__name__}: {error}"
     return Failure(
