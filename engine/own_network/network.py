@@ -64,8 +64,23 @@ class OwnNetwork:
             output = self.session.run([self.signature.output], feed)[0]
         except Exception as error:  # the runtime's errors have no common base of their own
             raise self._failed(error) from error
-        first: Image = np.asarray(output, np.float32)[0]
+        found: Image = np.asarray(output, np.float32)
+        if not found.shape or not len(found):
+            raise self.wrong_shape(found.shape)
+        first: Image = found[0]
         return first
+
+    def wrong_shape(self, shape: tuple[int, ...]) -> ModelError:
+        """Return the error for an output of ``shape``."""
+        side, classes = self.settings.tile_px, len(self.card.classes)
+        fine = side * self.card.ratio
+        return ModelError(
+            f"`{self.path.name}` gives {shape} for a tile of {side} × {side} MS pixels; "
+            f"{(1, classes, fine, fine)} on the PAN grid or {(1, classes, side, side)} on the MS "
+            "grid is needed.",
+            "onnx-shape",
+            "Export it so that the output is as large as the PAN or the MS that goes in.",
+        )
 
     def _failed(self, error: Exception) -> ModelError | DeviceError:
         side = self.settings.tile_px
@@ -138,13 +153,7 @@ def _tried(network: OwnNetwork) -> OwnNetwork:
     if len(shape) == 3 and shape[0] != classes and shape[1:] in ((fine, fine), (side, side)):
         raise wrong_classes(network.path, shape[0], card)
     if shape not in ((classes, fine, fine), (classes, side, side)):
-        raise ModelError(
-            f"`{network.path.name}` gives {(1, *shape)} for a tile of {side} × {side} MS pixels; "
-            f"{(1, classes, fine, fine)} on the PAN grid or {(1, classes, side, side)} on the MS "
-            "grid is needed.",
-            "onnx-shape",
-            "Export it so that the output is as large as the PAN or the MS that goes in.",
-        )
+        raise network.wrong_shape((1, *shape))
     _require_kind(network, output)
     return replace(network, on_pan_grid=shape[1] == fine)
 

@@ -17,7 +17,7 @@ from panloom.engine.own_network import graph_file
 from panloom.engine.own_network.network import load_own_network
 from panloom.engine.own_network.session import runtime_device
 
-from .graphs import constant, copy, save, shares_of, write_card
+from .graphs import constant, copy, graph, save, shares_of, write_card
 
 CPU = Device(torch.device("cpu"), "")
 
@@ -161,6 +161,17 @@ def test_an_output_of_another_size(tmp_path):
         "`net.onnx` gives (1, 3, 10, 10) for a tile of 16 × 16 MS pixels; (1, 3, 32, 32) on the "
         "PAN grid or (1, 3, 16, 16) on the MS grid is needed. Export it so that the output is as "
         "large as the PAN or the MS that goes in.",
+        "onnx-shape",
+    )
+
+
+def test_an_output_that_is_one_number(tmp_path):
+    model = graph([helper.make_node("ReduceSum", ["pan"], ["out"], keepdims=0)])
+    model.graph.output[0].type.tensor_type.ClearField("shape")
+    assert fault(save(tmp_path / "net.onnx", model)) == (
+        "`net.onnx` gives () for a tile of 16 × 16 MS pixels; (1, 3, 32, 32) on the PAN grid or "
+        "(1, 3, 16, 16) on the MS grid is needed. Export it so that the output is as large as the "
+        "PAN or the MS that goes in.",
         "onnx-shape",
     )
 
