@@ -14,6 +14,8 @@ from .runtime import Runtime
 
 LEAST_AGREEMENT = 0.9999
 """Share of valid pixels with torch's class that another runtime has to reach."""
+ONE_OF = 1000
+"""From so many pixels on one may always differ: a near tie is no fault of a runtime."""
 COMPARED_PX = 128
 """Side of the part that is compared, in MS pixels: enough for the share above, done in no time."""
 
@@ -29,6 +31,11 @@ class Agreement:
     def share(self) -> float:
         """Pixels of the same class ÷ pixels compared."""
         return self.same / self.pixels if self.pixels else 0.0
+
+    def reaches(self, least: float) -> bool:
+        """Say whether the share is ``least`` at least, or only one of many pixels differs."""
+        different = self.pixels - self.same
+        return self.share >= least or (different == 1 and self.pixels >= ONE_OF)
 
     def to_json(self) -> dict[str, Any]:
         """Return both counts as plain JSON values."""

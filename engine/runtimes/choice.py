@@ -132,7 +132,7 @@ def start_runtime(wish: RuntimeWish, start: RuntimeStart, first: TileData) -> Ru
     except ImportError as error:  # the package is there, but not all that it needs
         return _instead(start, f"{_TITLES[name]} cannot be loaded ({first_line(error)})")
     said = f"{runtime.title} gives torch's class on {agreement}"
-    if agreement.share < LEAST_AGREEMENT:
+    if not agreement.reaches(LEAST_AGREEMENT):
         return _instead(start, f"{said}; {100 * LEAST_AGREEMENT:.2f} % are needed", agreement)
     return RuntimeUse(runtime, Message(f"Runtime: {said}."), agreement)
 
@@ -148,7 +148,7 @@ def _torch(wish: RuntimeWish, start: RuntimeStart, first: TileData, why: str) ->
     except torch.OutOfMemoryError:  # what the first batch will meet, too, and has an answer for
         return RuntimeUse(start.reference, Message(f"Runtime: {start.reference.title}."))
     said = f"{runtime.title} gives the class of single precision on {agreement}"
-    if agreement.share < LEAST_IN_HALF:
+    if not agreement.reaches(LEAST_IN_HALF):
         return _instead(start, f"{said}; {100 * LEAST_IN_HALF:.2f} % are needed", agreement)
     return RuntimeUse(runtime, Message(f"Runtime: {said}."), agreement)
 
