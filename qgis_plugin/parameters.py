@@ -94,8 +94,9 @@ def runtime_parameter() -> QgsProcessingParameterEnum:
     )
     return with_help(
         runtime,
-        "What computes the network. auto takes ONNX Runtime for large maps on a CPU, where it is "
-        "faster, and torch otherwise; the log says which and why.",
+        "What computes the network: auto takes ONNX Runtime for large maps on a CPU, where it is "
+        "faster, and torch otherwise; the log says which and why. openvino has to be installed "
+        "into the engine's Python by hand.",
         advanced=True,
     )
 

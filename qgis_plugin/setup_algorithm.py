@@ -31,7 +31,7 @@ from .settings import (
 )
 
 _HELP = """
-Makes the engine's own environment: about 1 GB on disk, 3 to 8 GB with a GPU, some minutes once.
+Makes the engine's own environment: almost 2 GB on disk, 3 to 8 GB with a GPU, some minutes once.
 Nothing is installed into QGIS's Python, and other plugins never notice.
 
 Run it as it is; the parameters are for special cases. QGIS's proxy settings are used. At the end

@@ -149,7 +149,7 @@ def test_a_base_python_is_found_and_is_no_qgis(monkeypatch):
 
 @pytest.mark.skipif(
     not os.environ.get("PANLOOM_TEST_SETUP"),
-    reason="downloads or copies 1 GB; set PANLOOM_TEST_SETUP=1 to run the whole set-up",
+    reason="downloads or copies 1.7 GB; set PANLOOM_TEST_SETUP=1 to run the whole set-up",
 )
 def test_the_whole_set_up_in_qgis_makes_an_engine_that_classifies(qgis, sample_pair, tmp_path):
     folder = tmp_path / "Engine folder ü"
