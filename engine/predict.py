@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from ..models.bundle import ModelBundle
 from ..models.folding import fold_batch_norm
+from .allocator import reuse_memory
 from .class_map import CONFIDENCE_NODATA
 from .device import Device
 from .errors import DeviceError
@@ -107,6 +108,8 @@ class Predictor:
         if filled and self.used is None:
             tile, first = filled[0]
             self.used = pool.submit(self._start, tile.halo_px, first).result()
+            if self.device.is_cpu and isinstance(self.used.runtime, TorchRuntime):
+                reuse_memory()  # other runtimes keep memory themselves
             self._crew = _Crew(self.used.runtime, self.device)
             self.report(self.used.note)
         crew = self._crew if filled else None

@@ -59,7 +59,7 @@ class TileLimits:
     """
 
     workers: int = 4
-    bytes_per_worker: int | None = 240 * 2**20
+    bytes_per_worker: int | None = 200 * 2**20
     bytes_per_px: int = 2100
 
     @property

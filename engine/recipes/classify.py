@@ -17,7 +17,6 @@ from ...models.bundle import ModelBundle
 from ...models.card import ModelCard
 from ...models.file import find_model, is_onnx, read_card
 from ...models.shared_bundle import load_shared_bundle
-from ..allocator import reuse_memory
 from ..aoi import AreaOfInterest, load_aoi
 from ..class_map import CONFIDENCE_NODATA, ClassMapWriter, MapPaths
 from ..device import Device, choose_device
@@ -97,8 +96,6 @@ def run(options: ClassifyOptions, report: Report) -> Result:
         model_path = find_model(options.model)
         card = read_card(model_path)
         device = choose_device(options.device)
-        if device.is_cpu:
-            reuse_memory()
         require_runtime(_wish(options), device)
         needs = PairNeeds(model=card.name, ratio=card.ratio, band_roles=card.band_roles)
         with ScenePair.open(

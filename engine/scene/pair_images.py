@@ -20,7 +20,7 @@ _PIECE_BYTES = 16 * 2**20
 """Read at once, or one row of blocks where that is more: between two such reads a run can end."""
 
 _STRIP_BYTES = 160 * 2**20
-_TILED_STRIP_BYTES = 64 * 2**20
+_TILED_STRIP_BYTES = 32 * 2**20
 
 _RESAMPLED = Pieces(128, 1024)
 """Small enough for a processor's cache, and for what is read around a piece on a turned grid."""
