@@ -47,7 +47,7 @@ def main() -> None:
     parser.add_argument("--runtime", choices=RUNTIMES[1:], default="torch")
     parser.add_argument("--data", type=Path, default=DATA, help="folder of real imagery")
     options = parser.parse_args()
-    pairs, rows = _pairs(options.data), []
+    pairs, rows = _pairs(options.data), _earlier(options)
     for name in options.networks:
         changed = pixels = 0
         with tempfile.TemporaryDirectory() as folder:
@@ -61,7 +61,8 @@ def main() -> None:
                 changed += sum(int((m != maps[0]).any(axis=0).sum()) for m in maps[1:])
                 pixels += sum(m[0].size for m in maps[1:])
         print(name, f"{changed} of {pixels:,} pixels", flush=True)
-        rows.append(f"| {name} | {len(pairs)} | {pixels:,} | {changed} |")
+        tilings = ", ".join(options.tilings)
+        rows[name] = f"| {name} | {tilings} | {len(pairs)} | {pixels:,} | {changed} |"
         _write(rows, options)
 
 
@@ -152,21 +153,34 @@ def _map(folder: Path, ms: str, pan: str, model: str, tiling: str, runtime: str)
     return np.stack(read)
 
 
-def _write(rows: list[str], options: argparse.Namespace) -> None:
+def _page(options: argparse.Namespace) -> Path:
     name = "tilings.md" if options.runtime == "torch" else f"tilings_{options.runtime}.md"
+    return RESULTS / name
+
+
+def _earlier(options: argparse.Namespace) -> dict[str, str]:
+    """Return the rows of the page, by network, that are there already."""
+    path = _page(options)
+    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    return {
+        line.split(" | ")[0][2:]: line for line in lines if line[2:].startswith(tuple(NETWORKS))
+    }
+
+
+def _write(rows: dict[str, str], options: argparse.Namespace) -> None:
     lines = [
         "# Pixels that change with the tiling",
         "",
         f"`python benchmarks/tilings.py --runtime {options.runtime}`, {date.today().isoformat()},",
-        f"PyTorch {torch.__version__}, CPU. Tile side in MS pixels x batch size:",
-        f"{', '.join(options.tilings)}; each compared with the first. A pixel has",
-        "changed where its class or confidence differs. Random weights.",
+        f"PyTorch {torch.__version__}, CPU. Tilings are tile side in MS pixels x batch size, each",
+        "compared with the first. A pixel has changed where its class or confidence differs.",
+        "Random weights. A run replaces the rows of its networks.",
         "",
-        "| network | pairs | pixels compared | changed |",
-        "|---|---|---|---|",
-        *rows,
+        "| network | tilings | pairs | pixels compared | changed |",
+        "|---|---|---|---|---|",
+        *(rows[name] for name in sorted(rows)),
     ]
-    (RESULTS / name).write_text("\n".join(lines) + "\n", encoding="utf-8")
+    _page(options).write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
