@@ -31,11 +31,11 @@ def stage_of(frame: FrameType | None) -> str:
 
 def test_each_thread_counts_for_its_stage_and_waiting_for_none() -> None:
     def first() -> None:
-        work(0.2)
-        time.sleep(0.1)
+        work(0.6)
+        time.sleep(0.3)
 
     def second() -> None:
-        work(0.1)
+        work(0.3)
 
     work(0.1)  # before it is entered: nobody's
     with CpuSampler(stage_of) as sampler:
@@ -43,9 +43,10 @@ def test_each_thread_counts_for_its_stage_and_waiting_for_none() -> None:
         thread.start()
         first()
         thread.join()
-    assert sampler.seconds["first"] == pytest.approx(0.2, abs=0.08)
-    assert sampler.seconds["second"] == pytest.approx(0.1, abs=0.08)
-    assert sampler.seconds["other"] < 0.05
+    # On a busy machine looks are late, and what comes after a thread's last one is not seen.
+    assert 0.3 < sampler.seconds["first"] < 0.65
+    assert 0 < sampler.seconds["second"] < 0.35
+    assert sampler.seconds["other"] < 0.1
 
 
 def test_the_clock_of_a_thread_is_the_systems_own() -> None:
