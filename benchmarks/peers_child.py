@@ -87,7 +87,7 @@ def engine(job: Job, runtime: str) -> Work:
 
     from panloom.engine.allocator import reuse_memory
 
-    reuse_memory()  # as the command line does
+    reuse_memory()  # as the engine does with torch
     if runtime != "torch":
         importlib.import_module(runtime)
     return lambda: classify(job["ms"], job["pan"], job["output"], runtime=runtime)

@@ -65,6 +65,12 @@ def ending_of(error: Exception) -> Failure | CancelledEvent:
             "disk-full",
             "Make room on the disk, or choose another folder.",
         )
+    if _is_out_of_memory(error):
+        return Failure(
+            "The run needs more memory than there is.",
+            "out-of-memory",
+            "Choose smaller tiles (`--tile-px`), or end other programs.",
+        )
     traceback.print_exception(error)
     text = f"{type(error).__name__}: {error}"
     return Failure(
@@ -72,6 +78,12 @@ def ending_of(error: Exception) -> Failure | CancelledEvent:
         UNEXPECTED,
         "The lines above say where; please report them.",
     )
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    # What torch raises for a CPU's memory has no type of its own.
+    torchs = isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+    return torchs or isinstance(error, MemoryError)
 
 
 def exit_code(ending: Ending) -> int:

@@ -24,8 +24,11 @@ from .precision import half_precision
 from .runtime import ONNXRUNTIME, OPENVINO, RUNTIMES, TORCH, CannotRunError, Runtime, first_line
 from .torch_runtime import TorchRuntime
 
-FEW_PX = 8_000_000
-"""Output pixels up to which ``auto`` takes torch: an export takes longer than it would save."""
+FEW_PX = 4_000_000
+"""PAN pixels of a map up to which ``auto`` takes torch.
+
+With four cores `benchmarks/peers.py` found torch and ONNX Runtime level at 4.2 million.
+"""
 LEAST_IN_HALF = 0.999
 """Share of valid pixels with single precision's class that half precision has to reach."""
 _PACKAGES = {ONNXRUNTIME: ("onnxruntime", "onnx"), OPENVINO: ("openvino", "onnx")}
