@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from panloom.benchmarks.scenes import described, mosaic
 from panloom.models.file import verify_weights
 
 SCRIPT = Path(__file__).with_name("window_script.py")
@@ -112,18 +113,22 @@ def test_the_options_page_keeps_what_it_is_told(window, qgis, tmp_path, artifact
     assert report["emptied"] == ["", str(qgis.profile / "panloom")]
 
 
-def test_cancel_ends_the_engine_and_leaves_nothing(window, data_dir, tmp_path):
+@pytest.fixture
+def endless_pair(data_dir, tmp_path) -> dict[str, str]:
+    """A pair of 268 million PAN pixels: no machine has mapped it before Cancel is pressed."""
     folder = data_dir / "landsat8_alabama"
+    once = described(folder / "ms.tif", folder / "pan.tif", "Alabama")
+    pair = mosaic(once, 16384, 16384, tmp_path)
+    return {"MS": pair.ms, "PAN": pair.pan}
+
+
+def test_cancel_ends_the_engine_and_leaves_nothing(window, endless_pair, tmp_path):
     target = tmp_path / "out" / "map.tif"
     target.parent.mkdir()
     report = window(
         algorithm="panloom:classify",
-        parameters={
-            "MS": str(folder / "ms.tif"),
-            "PAN": str(folder / "pan.tif"),
-            "OUTPUT": str(target),
-        },
-        cancel=True,
+        parameters={**endless_pair, "OUTPUT": str(target)},
+        cancel="Classifying",
     )
     assert report["running_before"] is True, "the engine ended before it could be cancelled"
     assert report["successful"] is False
@@ -145,8 +150,7 @@ def test_a_cancelled_training_keeps_its_best_model(window, sample_pair, tmp_path
             "NETWORK": "adcdnet_patch",
             "OUTPUT": str(target),
         },
-        cancel=True,
-        cancel_with=str(target),
+        cancel="Epoch 1 of ",
         dialog_screenshot=str(artifacts / "qgis_train.png"),
     )
     assert report["running_before"] is True, "the engine ended before it could be cancelled"
@@ -162,7 +166,7 @@ def test_cancel_ends_an_engine_that_hangs(window, sample_pair, fake_python):
     report = window(
         algorithm="panloom:classify",
         parameters=sample_pair,
-        cancel=True,
+        cancel="child ",
         engine={"FAKE_ENGINE": "hang", "PANLOOM_PYTHON": fake_python},
     )
     assert report["running_before"] is True

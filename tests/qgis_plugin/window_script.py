@@ -1,10 +1,9 @@
 """Runs inside a QGIS window (``qgis --code``): opens a tool's dialog, runs it, looks at the result.
 
 PANLOOM_SCENARIO is a JSON file: ``algorithm``, ``parameters``, ``background`` (a raster to load
-first), ``screenshot``, ``report`` (JSON to write), ``cancel`` (press Cancel once the engine runs,
-or once the file ``cancel_with`` is there), ``tidy`` (for a picture: no browser, no messages).
-Instead, ``batch`` gives rows of parameters for the batch dialog, and ``options`` values for
-Panloom's page of the options.
+first), ``screenshot``, ``report`` (JSON to write), ``cancel`` (press Cancel as soon as the log has
+this text), ``tidy`` (for a picture: no browser, no messages). Instead, ``batch`` gives rows of
+parameters for the batch dialog, and ``options`` values for Panloom's page of the options.
 """
 
 from __future__ import annotations
@@ -61,7 +60,7 @@ def start() -> None:
     # QGIS 3.40 and later do not say that a cancelled run has ended; their button tells.
     wait_until(lambda: ended or (SCENARIO.get("cancel") and not dialog.cancelButton().isEnabled()))
     REPORT["successful"] = bool(ended and ended[0])
-    REPORT["log"] = "\n".join(pane.toPlainText() for pane in dialog.findChildren(QTextEdit))
+    REPORT["log"] = log_of(dialog)
     dialog.close()
     # The layers are put in order by an event that is still to come.
     wait_until(lambda: False, 1.0)
@@ -84,20 +83,22 @@ def engine_pids() -> list[int]:
     return found
 
 
-def cancel_when_running(dialog: object) -> None:
-    """Press Cancel a moment after the engine has started, and note when it is gone."""
+def log_of(dialog: QWidget) -> str:
+    """Return what the dialog shows as its log."""
+    return "\n".join(pane.toPlainText() for pane in dialog.findChildren(QTextEdit))
+
+
+def cancel_when_running(dialog: QWidget) -> None:
+    """Press Cancel as soon as the log has the scenario's text, and note when the engine is gone."""
     wait_until(lambda: bool(engine_pids()))
     pids = engine_pids()
-    if SCENARIO.get("cancel_with"):
-        wait_until(Path(SCENARIO["cancel_with"]).is_file)
-    else:
-        wait_until(lambda: False, 3.0)
-    REPORT["running_before"] = engine_pids() == pids
+    wait_until(lambda: SCENARIO["cancel"] in log_of(dialog) or not engine_pids())
+    REPORT["running_before"] = SCENARIO["cancel"] in log_of(dialog) and engine_pids() == pids
     pressed = time.monotonic()
     dialog.cancelButton().click()
-    wait_until(lambda: not engine_pids(), 10.0)
+    wait_until(lambda: not engine_pids(), 30.0)
     REPORT["cancel_s"] = time.monotonic() - pressed
-    wait_until(lambda: False, 0.5)
+    wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids), 5.0)
     REPORT["left"] = [pid for pid in pids if Path(f"/proc/{pid}").exists()]
 
 
@@ -177,7 +178,7 @@ def run_batch() -> None:
     outputs = [Path(row["OUTPUT"]) for row in SCENARIO["batch"]]
     wait_until(lambda: all(path.is_file() for path in outputs))
     wait_until(lambda: not dialog.cancelButton().isEnabled(), 30.0)
-    REPORT["log"] = "\n".join(pane.toPlainText() for pane in dialog.findChildren(QTextEdit))
+    REPORT["log"] = log_of(dialog)
 
 
 def fill_rows(panel: QWidget, rows: list[dict[str, object]]) -> None:
