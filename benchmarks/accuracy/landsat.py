@@ -26,10 +26,11 @@ from baselines import classifier_map, train_classifier
 from landsat_data import CLASSES, LANDSAT8, load_scenes
 from methods import METHODS, BaselineMethod
 from recipe import RADIOMETRY, train_on
-from scoring import scene_logits, score, to_ms_grid
+from scoring import confusion, scene_logits, score, to_ms_grid
 from tables import landsat_tables
 
 from panloom.engine.training.scenes import LabelledScene
+from panloom.models.contract import FusionNetwork
 
 RESULTS = Path(__file__).resolve().parents[1] / "results" / "landsat"
 HELD_OUT = RESULTS / "held-out-logits.json"
@@ -47,27 +48,27 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=3, help="folds at a time, a core each")
     options = parser.parse_args()
     RESULTS.mkdir(parents=True, exist_ok=True)
-    folds = _folds()
+    held_out = folds()
     jobs: list[Job] = [
         (method, seed, names)
         for seed in options.seeds
         for method in options.methods
-        if str(seed) not in _read(method)["seeds"]
-        for names in folds
+        if str(seed) not in read(method)["seeds"]
+        for names in held_out
     ]
     done: dict[tuple[str, int], list[dict[str, Any]]] = {}
     with multiprocessing.get_context("spawn").Pool(options.workers) as pool:
         for method, seed, found in pool.imap(_run_fold, jobs):
             parts = done.setdefault((method, seed), [])
             parts.append(found)
-            if len(parts) == len(folds):
-                _save(method, seed, parts)
+            if len(parts) == len(held_out):
+                save(method, seed, parts)
                 landsat_tables(RESULTS)
 
 
-def _folds() -> list[tuple[str, ...]]:
+def folds() -> list[tuple[str, ...]]:
     """Return the names of the scenes that are held out together."""
-    scenes = _scenes()
+    scenes = labelled_scenes()
     together: dict[str, list[str]] = {}
     for scene in scenes:
         together.setdefault("" if scene.name in LANDSAT8 else scene.group, []).append(scene.name)
@@ -75,7 +76,8 @@ def _folds() -> list[tuple[str, ...]]:
 
 
 @functools.cache
-def _scenes() -> list[LabelledScene]:
+def labelled_scenes() -> list[LabelledScene]:
+    """Return every labelled scene, read once."""
     return load_scenes()
 
 
@@ -85,26 +87,35 @@ def _run_fold(job: Job) -> tuple[str, int, dict[str, Any]]:
     torch.set_num_threads(1)
     os.environ["OMP_NUM_THREADS"] = "1"
     method, began = METHODS[name], time.process_time()
-    known = [s for s in _scenes() if s.name not in names]
-    held_out = [s for s in _scenes() if s.name in names]
+    known = [s for s in labelled_scenes() if s.name not in names]
+    held_out = [s for s in labelled_scenes() if s.name in names]
     found: dict[str, Any] = {}
     if isinstance(method, BaselineMethod):
         model = train_classifier(method.classifier, known, method.scaling, len(CLASSES), seed)
     else:
         model = train_on(known, method, seed, classes=len(CLASSES), name=f"{name} {names[0]}")
     for scene in held_out:
-        kept: dict[str, Any] = {}
         if isinstance(method, BaselineMethod):
-            predicted = classifier_map(model, scene, method.scaling)
+            found[scene.name] = result(scene, classifier_map(model, scene, method.scaling))
         else:
-            logits = scene_logits(model, scene, scene.radiometry(RADIOMETRY))
-            logits = to_ms_grid(logits, scene.ratio)
-            predicted, kept = logits.argmax(axis=0), _kept_logits(logits, scene.labels)
-        matrix = score(predicted, scene.labels, len(CLASSES))
-        found[scene.name] = {"group": scene.group, "matrix": matrix.counts.tolist(), **kept}
-        print(name, seed, scene.name, f"{matrix.balanced_accuracy:.3f}", flush=True)
+            found[scene.name] = network_result(model, scene)
+        shown = confusion(found[scene.name]["matrix"]).balanced_accuracy
+        print(name, seed, scene.name, f"{shown:.3f}", flush=True)
     found["seconds"] = time.process_time() - began
     return name, seed, found
+
+
+def network_result(network: FusionNetwork, scene: LabelledScene) -> dict[str, Any]:
+    """Return what a network finds in a scene that it has not seen."""
+    logits = scene_logits(network, scene, scene.radiometry(RADIOMETRY))
+    logits = to_ms_grid(logits, scene.ratio)
+    return {**result(scene, logits.argmax(axis=0)), **_kept_logits(logits, scene.labels)}
+
+
+def result(scene: LabelledScene, predicted: np.ndarray) -> dict[str, Any]:
+    """Return the agreement of a map of class indices with a scene's labels, as JSON values."""
+    matrix = score(predicted, scene.labels, len(CLASSES))
+    return {"group": scene.group, "matrix": matrix.counts.tolist()}
 
 
 def _kept_logits(logits: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
@@ -114,13 +125,14 @@ def _kept_logits(logits: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
     return {"logits": values.round(3).tolist(), "targets": labels.ravel()[some].tolist()}
 
 
-def _save(method: str, seed: int, parts: list[dict[str, Any]]) -> None:
+def save(method: str, seed: int, parts: list[dict[str, Any]]) -> None:
+    """Add a seed's results on all folds to those of the method."""
     seconds = sum(part.pop("seconds") for part in parts)
     scenes = {name: found for part in parts for name, found in sorted(part.items())}
     held = {n: {k: s.pop(k) for k in ("logits", "targets") if k in s} for n, s in scenes.items()}
     if method == "landsat-5class" and seed == 0:
         HELD_OUT.write_text(json.dumps(held), encoding="utf-8")
-    body = _read(method)
+    body = read(method)
     body["seeds"][str(seed)] = {
         "date": date.today().isoformat(),
         "cpu_seconds": round(seconds),
@@ -131,7 +143,8 @@ def _save(method: str, seed: int, parts: list[dict[str, Any]]) -> None:
     (RESULTS / f"{method}.json").write_text(text, encoding="utf-8")
 
 
-def _read(method: str) -> dict[str, Any]:
+def read(method: str) -> dict[str, Any]:
+    """Return the results of a method as they are so far."""
     path = RESULTS / f"{method}.json"
     if path.is_file():
         found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))

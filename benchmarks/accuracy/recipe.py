@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -35,8 +36,14 @@ def train_on(
     classes: int,
     crops: CropOptions = CROPS,
     name: str = "",
+    watch: Callable[[int, FusionNetwork], None] = lambda step, network: None,
 ) -> FusionNetwork:
-    """Return the network trained on ``scenes``; the same seed and machine give the same weights."""
+    """Return the network trained on ``scenes``; the same seed and machine give the same weights.
+
+    ``watch`` is given the network in training after every step, from 0, and must not change it.
+    """
+    built = list[FusionNetwork]()
+    clock = Clock(100, name)
     crops = replace(crops, crop_px=method.crop_px)
     source = CropSource(scenes, RADIOMETRY, classes, crops, seed)
 
@@ -50,10 +57,20 @@ def train_on(
         )
         if method.stage_one_steps:
             _stage_one(network, scenes, crops, method.stage_one_steps, seed)
+        built.append(network)
         return network
 
-    options = TrainingOptions(steps=method.steps, seed=seed)
-    return train(build, source, options, Clock(100, name))
+    def report(step: int, loss: float) -> None:
+        clock(step, loss)
+        watch(step, built[0])
+
+    options = TrainingOptions(
+        steps=method.steps,
+        seed=seed,
+        average_share=method.average_share,
+        warm_average=method.warm_average,
+    )
+    return train(build, source, options, report)
 
 
 def fine_tune_on(

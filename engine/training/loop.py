@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from copy import deepcopy
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from ...models.contract import FusionNetwork
 from ..errors import DeviceError, PanloomError
@@ -17,6 +15,7 @@ from .crops import Batch, CropSource
 from .losses import balanced_loss, training_loss
 from .optimizer import make_optimizer, set_rate
 from .schedule import Cycle, Pace
+from .weight_mean import WeightMean
 
 __all__ = ["Clock", "EpochEnd", "TrainingOptions", "balanced_loss", "train"]
 
@@ -129,7 +128,7 @@ class _Run:
             fresh=options.fresh, fresh_rate=options.fresh_rate,
             held_until=options.alone_share * self.cycle.steps,
         )  # fmt: skip
-        self.averaged = AveragedModel(network, use_buffers=True)
+        self.mean = WeightMean(network, options.average_share, warm=options.warm_average)
         self.settled = False
 
     def step(self, step: int) -> float:
@@ -148,28 +147,16 @@ class _Run:
             raise too_little_memory(self.device, self.options.batch_size) from error
         nn.utils.clip_grad_norm_(self.network.parameters(), 2.0)
         self.optimizer.step()
-        self._average(step)
+        self.mean.take(self.network, step, self.pace.planned_steps(step + 1))
         return finite_loss(float(loss.detach()), step)
 
     def finished(self) -> FusionNetwork:
         """Return a copy of the running mean of the weights, ready to predict."""
-        network = deepcopy(self.averaged.module)
-        assert isinstance(network, FusionNetwork)
-        network.finish()
-        return network.eval()
+        return self.mean.finished()
 
     def _loss(self, batch: Batch) -> Tensor:
         ms, pan, labels = (x.to(self.device) for x in (batch.ms, batch.pan, batch.labels))
         return training_loss(self.network, Batch(ms, pan, labels), self.options.label_smoothing)
-
-    def _average(self, step: int) -> None:
-        # Half of the span, since the learning rate falls to nothing within it.
-        span = self.pace.planned_steps(step + 1) * self.options.average_share
-        decay = 1 - 2 / max(4.0, span)
-        if self.options.warm_average:
-            decay = min(decay, (1 + step) / (10 + step))
-        self.averaged.multi_avg_fn = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
-        self.averaged.update_parameters(self.network)
 
 
 def _settle(network: nn.Module) -> None:
