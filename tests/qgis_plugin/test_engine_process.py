@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import re
+import signal
+import subprocess
 import sys
 import threading
 import time
@@ -15,32 +17,14 @@ from panloom.engine.version import __version__
 from panloom.qgis_plugin.engine_process import (
     EngineCancelled,
     EngineError,
-    Listener,
     run_engine,
 )
+
+from .ear import Ear, is_running, until
 
 FAKE = str(Path(__file__).with_name("fake_engine.py"))
 COMMAND = [sys.executable, FAKE, "-m", "panloom.engine", "classify"]
 MISSING = "Run “Set up the engine” (Processing Toolbox → Panloom → Engine)."
-
-
-class Ear:
-    """Keeps what a listener hears, and cancels when told."""
-
-    def __init__(self) -> None:
-        self.cancel = threading.Event()
-        self.messages: list[str] = []
-        self.fractions: list[float] = []
-        self.stray: list[str] = []
-
-    @property
-    def listener(self) -> Listener:
-        return Listener(
-            self.cancel.is_set,
-            on_progress=lambda p: self.fractions.append(p.fraction),
-            on_message=lambda m: self.messages.append(f"{m.level}: {m.text}"),
-            on_stray=self.stray.append,
-        )
 
 
 def run(mode: str, ear: Ear, *words: str):
@@ -53,13 +37,6 @@ def error_of(mode: str) -> EngineError:
     return caught.value
 
 
-def is_running(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
-
-
 def child_of(ear: Ear) -> int:
     return int(re.findall(r"child (\d+)", " ".join(ear.messages))[0])
 
@@ -70,8 +47,7 @@ def cancelled_after_first_word(mode: str) -> tuple[Ear, float]:
     cancelled_at: list[float] = []
 
     def cancel() -> None:
-        while not (ear.messages or (mode == "obey" and ear.fractions)):
-            time.sleep(0.01)
+        until(lambda: bool(ear.messages or (mode == "obey" and ear.fractions)))
         cancelled_at.append(time.monotonic())
         ear.cancel.set()
 
@@ -90,7 +66,8 @@ def test_a_good_run_gives_its_result_and_its_words(tmp_path):
     result = run("good", ear, "ms.tif", str(tmp_path / "pan.tif"), target)
     assert result.outputs == {"map": target}
     assert result.summary == {"ms": "ms.tif"}
-    assert ear.messages == ["info: PAN grid taken", "warning: MS and PAN differ by half a pixel"]
+    assert ear.messages == ["PAN grid taken"]
+    assert ear.warnings == ["MS and PAN differ by half a pixel"]
     assert ear.fractions == [0.1, 0.25, 0.5, 0.75, 1.0]
 
 
@@ -195,9 +172,6 @@ def test_a_result_counts_even_if_the_engine_does_not_exit(monkeypatch):
 
 def test_the_leash_closes_when_its_holder_is_killed(tmp_path):
     """QGIS killed without a chance to clean up: the engine notices and ends."""
-    import signal
-    import subprocess
-
     holder = tmp_path / "holder.py"
     holder.write_text(
         "import os, sys\n"
@@ -211,7 +185,4 @@ def test_the_leash_closes_when_its_holder_is_killed(tmp_path):
     assert is_running(engine)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    deadline = time.monotonic() + 10
-    while is_running(engine) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    assert not is_running(engine)
+    until(lambda: not is_running(engine))

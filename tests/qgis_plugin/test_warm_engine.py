@@ -19,31 +19,11 @@ from panloom.qgis_plugin import warm_engine
 from panloom.qgis_plugin.engine_process import EngineCancelled, EngineError, Listener
 from panloom.qgis_plugin.warm_engine import WarmEngine
 
+from .ear import PATIENCE_S, Ear, is_running, until
+
 FAKE = str(Path(__file__).with_name("fake_warm_engine.py"))
 PROGRAM = [sys.executable, FAKE, "engine"]
 ALONE = "this run gets a process of its own."
-
-
-class Ear:
-    """Keeps what a listener hears, and cancels when told."""
-
-    def __init__(self) -> None:
-        self.cancel = threading.Event()
-        self.messages: list[str] = []
-        self.fractions: list[float] = []
-        self.stray: list[str] = []
-
-    @property
-    def listener(self) -> Listener:
-        return Listener(
-            self.cancel.is_set,
-            on_progress=lambda p: self.fractions.append(p.fraction),
-            on_message=lambda m: self.messages.append(m.text),
-            on_stray=self.stray.append,
-        )
-
-    def wait_for(self, text: str) -> None:
-        until(lambda: any(text in message for message in self.messages))
 
 
 @pytest.fixture
@@ -60,13 +40,6 @@ def run(warm: WarmEngine, *words: str, ear: Ear | None = None, **variables: str)
 
 def pid_of(result: Result) -> int:
     return result.summary["pid"]
-
-
-def until(true: object, seconds: float = 10.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.01)
 
 
 def is_there(pid: int) -> bool:
@@ -116,7 +89,7 @@ def test_a_cancelled_run_leaves_the_engine_for_the_next_one(warm):
     waiting = InThread(warm, "wait")
     waiting.ear.wait_for("waiting")
     waiting.ear.cancel.set()
-    waiting.join(10)
+    waiting.join(PATIENCE_S)
     assert isinstance(waiting.error, EngineCancelled)
     assert pid_of(run(warm, "good")) == pid
 
@@ -126,20 +99,13 @@ def test_an_engine_that_does_not_react_to_a_cancel_is_killed_with_its_children(w
     stubborn.ear.wait_for("child")
     cancelled_at = time.monotonic()
     stubborn.ear.cancel.set()
-    stubborn.join(10)
+    stubborn.join(PATIENCE_S)
     assert time.monotonic() - cancelled_at < 5.0, "the worst that users.md allows"
     assert isinstance(stubborn.error, EngineCancelled)
     pids = [int(n) for n in re.findall(r"(?:process|child) (\d+)", " ".join(stubborn.ear.messages))]
     assert len(pids) == 2
     until(lambda: not any(is_running(pid) for pid in pids))
     assert pid_of(run(warm, "good")) != pids[0]
-
-
-def is_running(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
 
 
 def test_an_engine_that_died_between_runs_is_replaced(warm):
@@ -207,7 +173,7 @@ def test_a_second_run_at_the_same_time_gets_a_process_of_its_own(warm):
     assert second.summary["warm"] is False
     assert ear.messages[0] == f"The warm engine is busy with another run; {ALONE}"
     first.ear.cancel.set()
-    first.join(10)
+    first.join(PATIENCE_S)
     assert isinstance(first.error, EngineCancelled)
     assert run(warm, "good").summary["warm"] is True
 
@@ -234,7 +200,7 @@ def test_closing_ends_the_engine_and_what_it_runs(warm, what, says):
     pid = int(re.findall(r"process (\d+)", running.ear.messages[0])[0])
     warm.close(grace_s=1.0)
     assert not is_there(pid)
-    running.join(10)
+    running.join(PATIENCE_S)
     assert isinstance(running.error, EngineCancelled)
     assert run(warm, "good").summary["warm"] is True
 
@@ -255,7 +221,7 @@ def test_retiring_waits_for_the_run(warm):
     warm.retire()
     assert is_running(pid)
     waiting.ear.cancel.set()
-    waiting.join(10)
+    waiting.join(PATIENCE_S)
     until(lambda: not is_there(pid))
     again = pid_of(run(warm, "good"))
     warm.retire()

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 import geopandas
+
+from .ear import until
 
 
 def test_one_engine_serves_every_run_and_goes_with_the_plugin(qgis, sample_pair, tmp_path):
@@ -27,10 +28,7 @@ def test_an_engine_goes_with_qgis(qgis, sample_pair, tmp_path):
     page = str(tmp_path / "report.html")
     answer = qgis.inside("warm", [["panloom:inspect", {**sample_pair, "OUTPUT": page}]], False)
     (pid,) = answer["answer"]["left"]
-    deadline = time.monotonic() + 10
-    while Path(f"/proc/{pid}").exists() and time.monotonic() < deadline:
-        time.sleep(0.02)
-    assert not Path(f"/proc/{pid}").exists(), "QGIS ended without saying so"
+    until(lambda: not Path(f"/proc/{pid}").exists())  # QGIS has ended without saying so
 
 
 def test_a_check_answers_for_an_engine_that_starts(qgis):
