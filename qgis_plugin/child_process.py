@@ -19,8 +19,8 @@ from typing import IO, Any, Callable, Optional
 OnLine = Callable[[str, str], bool]
 """Takes the stream's name (``out``, ``err``) and a line; True once the child has said its last."""
 
-GRACE_S = 1.5
-"""How long a child may take to stop after its leash was closed."""
+GRACE_S = 2.5
+"""How long a child may take to stop after its leash was closed; the engine gives itself less."""
 
 FAREWELL_S = 10.0
 """How long a child may take to exit after it has said its last."""

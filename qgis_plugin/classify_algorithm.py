@@ -45,8 +45,8 @@ A manifest (.panloom.json) beside the map says how it was made.
 
 Not sure about the pair? “Check a pair” tells what fits and what does not, in seconds.
 
-The work is done by Panloom's engine, a process of its own: cancel ends it within two seconds,
-and its command in the log can be copied into a shell.
+The work is done by Panloom's engine, a process of its own: cancel ends it within three seconds,
+most often one, and its command in the log can be copied into a shell.
 """
 
 

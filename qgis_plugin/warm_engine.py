@@ -16,7 +16,7 @@ from typing import Optional
 
 from ..engine.events import Failure, Message, Result
 from ..engine.requests import encode_cancel, encode_run
-from .child_process import GRACE_S, LEFTOVER_S, POLL_S, Child
+from .child_process import GRACE_S, LEFTOVER_S, Child
 from .engine_command import PROGRAM_WORDS
 from .engine_process import EngineCancelled, EngineError, Heard, Listener, run_engine
 
@@ -26,7 +26,8 @@ IDLE_MINUTES = 10.0
 ANSWER_S = 10.0
 """How long an engine that has worked before may take to begin a run."""
 
-_LAST_WORDS_S = 0.5
+_LAST_WORDS_S = 1.0
+_SILENCE_S = 0.2
 
 
 class WarmEngine:
@@ -186,6 +187,8 @@ class _Serving:
     def _ended(self, heard: Heard) -> Result:
         """Return the result of a run that is over; ends an engine that did not end the run."""
         if heard.ending is None:
+            if not heard.listener.is_cancelled():
+                self._hear_last_words(heard)
             code = self._child.end()
             if self._let_go:
                 raise EngineCancelled
@@ -197,10 +200,10 @@ class _Serving:
         return heard.result(0)
 
     def _hear_last_words(self, heard: Heard) -> None:
-        """Take what a failed run has written to stderr, which comes by a way of its own."""
+        """Take what a run that failed has written to stderr, which comes by a way of its own."""
         until = time.monotonic() + _LAST_WORDS_S
         while time.monotonic() < until:
-            heard_now = self._child.next_line(POLL_S)
+            heard_now = self._child.next_line(_SILENCE_S)
             if heard_now is None or heard_now[1] is None:
                 return
             if heard_now[0] == "err":

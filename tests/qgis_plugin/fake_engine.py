@@ -84,7 +84,7 @@ def train_with_late_result() -> None:
     say("message", text="Epoch 1: loss 1.20, accuracy 61.0 %", level="info")
     while sys.stdin.read(1):
         pass
-    time.sleep(2.0)
+    time.sleep(3.0)
     target.write_bytes(b"the best so far")
     say("result", outputs={"model": str(target)}, summary=TRAINED)
 

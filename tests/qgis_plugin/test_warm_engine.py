@@ -35,7 +35,8 @@ def warm() -> Iterator[WarmEngine]:
 
 def run(warm: WarmEngine, *words: str, ear: Ear | None = None, **variables: str) -> Result:
     ear = ear or Ear()
-    return warm.run([*PROGRAM, *words], {**os.environ, **variables}, ear.listener, grace_s=0.5)
+    grace_s = 0.5 if words[0] == "stubborn" else PATIENCE_S
+    return warm.run([*PROGRAM, *words], {**os.environ, **variables}, ear.listener, grace_s)
 
 
 def pid_of(result: Result) -> int:
