@@ -22,12 +22,16 @@ def run_for_feedback(
 ) -> Result:
     """Run the engine's ``command`` (see ``engine_command``), reporting to ``feedback``.
 
-    Raises QgsProcessingException with the engine's sentence, or after a cancel.
+    Raises QgsProcessingException with the engine's sentence, or after a cancel. A result that was
+    complete before the cancel arrived is returned, and the log says so.
     """
     try:
-        return run_with_grace(feedback, GRACE_S, command, *words, **options)
+        result = run_with_grace(feedback, GRACE_S, command, *words, **options)
     except EngineCancelled:
         raise QgsProcessingException("Cancelled: nothing was written.") from None
+    if feedback.isCanceled():
+        feedback.pushWarning(_complete_in_spite_of_cancel(result))
+    return result
 
 
 def run_with_grace(
@@ -79,6 +83,15 @@ def retire_warm_engine() -> None:
 def close_warm_engine() -> None:
     """End the warm engine, if there is one, and what it runs."""
     _WARM.close()
+
+
+def _complete_in_spite_of_cancel(result: Result) -> str:
+    """Return what there is to say: QGIS loads nothing of a cancelled run and tells nothing."""
+    text = "The run was complete before the cancel arrived"
+    files = list(dict.fromkeys(result.outputs.values()))
+    if not files:
+        return f"{text}."
+    return "\n".join([f"{text}. QGIS does not load its files, but they are whole:", *files])
 
 
 class _ProgressText:

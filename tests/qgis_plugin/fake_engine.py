@@ -45,6 +45,14 @@ def good() -> None:
     say("result", outputs={"map": target}, summary={"ms": ms})
 
 
+def finish_in_spite_of_cancel() -> None:
+    """Do what ``good`` does once the leash closes, as an engine does that has just finished."""
+    say("message", text="nearly done", level="info")
+    while sys.stdin.read(1):
+        pass
+    good()
+
+
 def wait_for_leash() -> None:
     """Block until stdin is closed, then end as the engine does."""
     while sys.stdin.read(1):
@@ -155,6 +163,7 @@ def _flood() -> None:
 
 BEHAVIORS = {
     "good": good,
+    "finishing": finish_in_spite_of_cancel,
     "obey": wait_for_leash,
     "hang": hang_with_child,
     "train": train,

@@ -139,6 +139,27 @@ def test_cancel_ends_the_engine_and_leaves_nothing(window, endless_pair, tmp_pat
     assert report["tree"] == []
 
 
+def test_a_run_that_was_complete_before_the_cancel_says_where_its_files_are(
+    window, sample_pair, fake_python, tmp_path, artifacts
+):
+    target = tmp_path / "map.tif"
+    report = window(
+        algorithm="panloom:classify",
+        parameters={**sample_pair, "OUTPUT": str(target)},
+        cancel="nearly done",
+        log_screenshot=str(artifacts / "qgis_cancelled_late.png"),
+        engine={"FAKE_ENGINE": "finishing", "PANLOOM_PYTHON": fake_python},
+    )
+    assert report["successful"] is False
+    assert (
+        "The run was complete before the cancel arrived. QGIS does not load its files, but they "
+        f"are whole:\n{target}"
+    ) in report["log"]
+    assert "nothing was written" not in report["log"]
+    assert target.read_bytes() == Path(sample_pair["PAN"]).read_bytes()
+    assert report["tree"] == []
+
+
 def test_a_cancelled_training_keeps_its_best_model(window, sample_pair, tmp_path, artifacts):
     target = tmp_path / "out" / "fields.safetensors"
     target.parent.mkdir()

@@ -1,9 +1,10 @@
 """Runs inside a QGIS window (``qgis --code``): opens a tool's dialog, runs it, looks at the result.
 
 PANLOOM_SCENARIO is a JSON file: ``algorithm``, ``parameters``, ``background`` (a raster to load
-first), ``screenshot``, ``report`` (JSON to write), ``cancel`` (press Cancel as soon as the log has
-this text), ``tidy`` (for a picture: no browser, no messages). Instead, ``batch`` gives rows of
-parameters for the batch dialog, and ``options`` values for Panloom's page of the options.
+first), ``screenshot``, ``dialog_screenshot`` (before the run) and ``log_screenshot`` (after it),
+``report`` (JSON to write), ``cancel`` (press Cancel as soon as the log has this text), ``tidy``
+(for a picture: no browser, no messages). Instead, ``batch`` gives rows of parameters for the batch
+dialog, and ``options`` values for Panloom's page of the options.
 """
 
 from __future__ import annotations
@@ -61,6 +62,10 @@ def start() -> None:
     wait_until(lambda: ended or (SCENARIO.get("cancel") and not dialog.cancelButton().isEnabled()))
     REPORT["successful"] = bool(ended and ended[0])
     REPORT["log"] = log_of(dialog)
+    if SCENARIO.get("log_screenshot"):
+        dialog.resize(960, 760)
+        QCoreApplication.processEvents()
+        dialog.grab().save(SCENARIO["log_screenshot"])
     dialog.close()
     # The layers are put in order by an event that is still to come.
     wait_until(lambda: False, 1.0)
