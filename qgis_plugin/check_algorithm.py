@@ -74,7 +74,9 @@ class CheckEngineAlgorithm(QgsProcessingAlgorithm):
 
 def _flat(summary: dict[str, Any]) -> Iterator[tuple[str, Any]]:
     for name, value in summary.items():
-        if isinstance(value, dict):
+        if name == "runtimes":
+            yield from ((package, found["text"]) for package, found in value.items())
+        elif isinstance(value, dict):
             yield from value.items()
         elif name != "ok":
             yield name.replace("_", " "), value

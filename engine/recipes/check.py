@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any
 
 import torch
@@ -20,6 +22,21 @@ from ..errors import PanloomError
 from ..events import Result
 from ..manifest import versions
 from ..progress import Report
+from ..runtimes.runtime import first_line
+
+_TORCH_MAKES_ALL = "torch makes every map, large ones slower"
+_OPTIONAL = {
+    "onnxruntime": (
+        "makes large maps on a CPU, and runs networks in ONNX files",
+        f"{_TORCH_MAKES_ALL}; networks in ONNX files do not run",
+    ),
+    "onnx": (
+        "the two other runtimes need it",
+        f"the two other runtimes need it, so {_TORCH_MAKES_ALL}; networks in ONNX files do not run",
+    ),
+    "openvino": ("makes maps where a run asks for it", "nothing needs it"),
+}
+"""Packages that an engine can do without: what they are for, and what it means to lack them."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +55,7 @@ def run(options: CheckOptions, report: Report) -> Result:
         summary={
             "ok": True,
             "versions": versions(),
+            "runtimes": {name: _optional(name, *means) for name, means in _OPTIONAL.items()},
             "interpreter": sys.executable,
             "device": str(device.torch),
             "device_reason": device.reason,
@@ -51,12 +69,25 @@ def run(options: CheckOptions, report: Report) -> Result:
 def as_text(summary: dict[str, Any]) -> str:
     """Return the outcome for people."""
     lines = [f"{name:<11} {version}" for name, version in summary["versions"].items()]
+    lines += [f"{name:<11} {found['text']}" for name, found in summary["runtimes"].items()]
     lines.append(f"{'device':<11} {summary['device']}. {summary['device_reason']}")
     lines.append(f"{'proj.db':<11} {summary['projections']}")
     lines.append(
         f"{'model':<11} {summary['model']}, one forward pass in {summary['forward_s']:.3f} s"
     )
     return "\n".join([*lines, "The engine works."])
+
+
+def _optional(package: str, use: str, lack: str) -> Mapping[str, str | None]:
+    """Return the version of a package, None where it cannot be used, and a text that says so."""
+    try:
+        module = import_module(package)
+    except Exception as error:  # a library that does not fit the machine raises what it likes
+        missing = isinstance(error, ModuleNotFoundError) and error.name == package
+        why = "not installed" if missing else f"cannot be loaded ({first_line(error)})"
+        return {"version": None, "text": f"{why}: {lack}"}
+    version = str(module.__version__).partition("-")[0]
+    return {"version": version, "text": f"{version}: {use}"}
 
 
 def _check_projections() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+from importlib.metadata import version
 from pathlib import Path
 
 import geopandas
@@ -97,6 +98,7 @@ def test_check_engine_lists_its_findings(qgis):
     summary = json.loads(results["SUMMARY"])
     assert summary["ok"] is True
     assert summary["versions"]["torch"].startswith("2.")
+    assert summary["runtimes"]["onnxruntime"]["version"] == version("onnxruntime")
 
 
 def test_the_engines_sentence_reaches_the_user(qgis, sample_pair, tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -98,6 +99,17 @@ def test_a_runtime_that_the_engine_lacks_is_named(qgis, sample_pair, python_with
         "Install them (`pip install onnxruntime onnx`), or leave `--runtime` out."
     )
     assert not target.exists()
+
+
+def test_the_check_says_what_it_means_to_lack_a_runtime(qgis, python_without_onnx):
+    asked = "panloom:checkengine", {}
+    log = said(qgis.inside("run", *asked)["answer"])
+    assert f"openvino: {version('openvino')}: makes maps where a run asks for it" in log
+    log = said(qgis.inside("run", *asked, PANLOOM_PYTHON=python_without_onnx)["answer"])
+    assert (
+        "onnxruntime: not installed: torch makes every map, large ones slower; networks in ONNX "
+        "files do not run"
+    ) in log
 
 
 def test_a_network_of_a_user_makes_a_map(qgis, sample_pair, network, tmp_path):
