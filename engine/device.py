@@ -99,6 +99,15 @@ def choose_device(name: str) -> Device:
     )
 
 
+def is_out_of_memory(error: RuntimeError) -> bool:
+    """True where a device lacks memory: torch has no type of its own for MPS and CUDA's libraries.
+
+    On a CPU that is another matter: nothing smaller or slower is left to try.
+    """
+    signs = ("backend out of memory", "CUDA error: out of memory", "_ALLOC_FAILED")
+    return isinstance(error, torch.OutOfMemoryError) or any(s in str(error) for s in signs)
+
+
 def _best_device() -> Device:
     if torch.cuda.is_available():
         name = torch.cuda.get_device_name(0)

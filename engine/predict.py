@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Generator, Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from copy import deepcopy
 from dataclasses import dataclass, field
 from functools import partial
-from threading import Lock
 
 import numpy as np
 import torch
@@ -27,11 +25,13 @@ from .progress import Report
 from .radiometry import Radiometry
 from .read_ahead import read_ahead
 from .runtimes.choice import TORCH_ONLY, RuntimeStart, RuntimeUse, RuntimeWish, start_runtime
+from .runtimes.frugal_runtime import FrugalRuntime
 from .runtimes.map_step import MapForm, MapStep
 from .runtimes.runtime import CannotRunError, Runtime
 from .runtimes.torch_runtime import TorchRuntime
 from .scene.pair import ScenePair, TileData
 from .tiling import Tile
+from .turns import Turns
 
 Batch = list[tuple[Tile, TileData]]
 
@@ -57,7 +57,8 @@ class Predictor:
     ``wish`` says which runtime computes; ``used`` is it, from the first prediction on.
 
     On the CPU, ``workers`` batches are computed at once by one thread each: one operation spread
-    over several threads is slower, and many times so where the cores have other work.
+    over several threads is slower, and many times so where the cores have other work. Elsewhere
+    ``workers`` threads are divided among the devices, and strips of the scene are dealt to these.
     """
 
     bundle: ModelBundle
@@ -70,7 +71,8 @@ class Predictor:
     wish: RuntimeWish = TORCH_ONLY
     report: Report = lambda event: None
     used: RuntimeUse | None = field(default=None, init=False)
-    _crew: _Crew | None = field(default=None, init=False)
+    _runtimes: list[Runtime] = field(default_factory=list, init=False)
+    _notes: deque[Message] = field(default_factory=deque, init=False)
 
     def predict(self, pair: ScenePair, tiles: Iterable[Tile]) -> Generator[TilePrediction]:
         """Yield a prediction for each tile, in order, while the next ones are being read.
@@ -79,41 +81,44 @@ class Predictor:
         not fit the device's memory, InputError where the network has no patch form and is to be
         evaluated in it.
         """
-        pending: deque[Future[list[TilePrediction]]] = deque()
+        turns: Turns[list[TilePrediction]] = Turns(
+            1 + len(self.device.others), self.workers, self._one_thread()
+        )
+        with closing(self._read(pair, tiles)) as batches, turns:
+            for batch in batches:
+                self._submit(turns, batch)
+                if turns.is_full:
+                    yield from self._finished(turns)
+            while not turns.is_empty:
+                yield from self._finished(turns)
 
-        def finished() -> list[TilePrediction]:
-            predictions = pending.popleft().result()
-            if self._crew is not None and self._crew.note is not None:
-                self.report(self._crew.note)
-                self._crew.note = None
-            return predictions
+    def _read(self, pair: ScenePair, tiles: Iterable[Tile]) -> Generator[Batch]:
+        if self.device.is_cpu:
+            return read_ahead(pair, tiles, self.batch_size)
+        # A strip for each batch that is on its way, and one that is read meanwhile.
+        return read_ahead(pair, tiles, self.batch_size, by_strip=True, strips=self.workers + 2)
 
-        with (
-            closing(read_ahead(pair, tiles, self.batch_size)) as batches,
-            ThreadPoolExecutor(self.workers, initializer=self._one_thread()) as pool,
-        ):
-            try:
-                for batch in batches:
-                    pending.append(self._submit(pool, batch))
-                    if len(pending) > self.workers:
-                        yield from finished()
-                while pending:
-                    yield from finished()
-            finally:
-                pool.shutdown(cancel_futures=True)
-
-    def _submit(self, pool: ThreadPoolExecutor, batch: Batch) -> Future[list[TilePrediction]]:
-        """Compute a batch in the pool; before the first one, find the runtime there."""
+    def _submit(self, turns: Turns[list[TilePrediction]], batch: Batch) -> None:
+        """Compute a batch in its turn; before the first one, find the runtime."""
         filled = self._filled(batch)
-        if filled and self.used is None:
-            tile, first = filled[0]
-            self.used = pool.submit(self._start, tile.halo_px, first).result()
+        if not filled:
+            turns.add([self._empty(tile) for tile, _ in batch])
+            return
+        tile, first = filled[0]
+        if self.used is None:
+            self.used = turns.call(partial(self._start, tile.halo_px, first))
             if self.device.is_cpu and isinstance(self.used.runtime, TorchRuntime):
                 reuse_memory()  # other runtimes keep memory themselves
-            self._crew = _Crew(self.used.runtime, self.device)
+            self._runtimes = self._frugal(self.used.runtime)
             self.report(self.used.note)
-        crew = self._crew if filled else None
-        return pool.submit(self._predict_batch, batch, filled, crew, crew.next() if crew else None)
+        strip = None if first.source is None else first.source.pixels
+        turns.submit(strip, partial(self._predict_batch, batch, filled))
+
+    def _finished(self, turns: Turns[list[TilePrediction]]) -> list[TilePrediction]:
+        predictions = turns.take()
+        while self._notes:
+            self.report(self._notes.popleft())
+        return predictions
 
     def _filled(self, batch: Batch) -> Batch:
         """Return the tiles with something to show: halos alone may hold pixels, too."""
@@ -145,37 +150,39 @@ class Predictor:
         )  # fmt: skip
         return start_runtime(self.wish, start, first)
 
-    def _predict_batch(
-        self, batch: Batch, filled: Batch, crew: _Crew | None, runtime: Runtime | None
-    ) -> list[TilePrediction]:
-        computed = [] if crew is None or runtime is None else self._run(crew, runtime, filled)
-        found = {prediction.tile: prediction for prediction in computed}
-        return [found.get(tile) or self._empty(tile) for tile, _ in batch]
+    def _frugal(self, runtime: Runtime) -> list[Runtime]:
+        """Return the runtime of each device."""
+        each: list[Runtime] = [runtime]
+        if isinstance(runtime, TorchRuntime):
+            each += [runtime.on(other) for other in self.device.others]
+        seats = max(1, self.workers // len(each))
+        return [FrugalRuntime(one, seats, partial(self._give_up, runtime)) for one in each]
 
-    def _run(self, crew: _Crew, runtime: Runtime, batch: Batch) -> list[TilePrediction]:
-        """Compute a batch, in halves or at last on the CPU where memory does not suffice."""
+    def _give_up(self, runtime: Runtime, data: TileData) -> Runtime:
+        """Return torch on the CPU where the device may be replaced, and leave a note."""
+        error = _too_little_memory(self.device, data)
+        if not (self.device.may_fall_back and isinstance(runtime, TorchRuntime)):
+            raise error
+        self._notes.append(Message(f"{error.message} The CPU computes the rest.", "warning"))
+        return runtime.on(torch.device("cpu"))
+
+    def _predict_batch(self, batch: Batch, filled: Batch, device: int) -> list[TilePrediction]:
+        runtime = self._runtimes[device]
         try:
-            codes, confidence = runtime.run([data for _, data in batch])
+            codes, confidence = runtime.run([data for _, data in filled])
         except CannotRunError as error:
+            read = batch[0][0].read
             raise DeviceError(
-                f"{runtime.title} fails on a tile of {batch[0][0].read.width} × "
-                f"{batch[0][0].read.height} MS pixels: {error}.",
+                f"{runtime.title} fails on a tile of {read.width} × {read.height} MS pixels: "
+                f"{error}.",
                 "runtime",
                 "Add `--runtime torch`, or choose smaller tiles (`--tile-px`).",
             ) from error
-        except torch.OutOfMemoryError as error:
-            if len(batch) == 1:
-                fallback = crew.fall_back(batch[0][0]) if self.device.may_fall_back else None
-                if fallback is None or fallback is runtime:
-                    raise _too_little_memory(self.device, batch[0][0]) from error
-                return self._run(crew, fallback, batch)
-            torch.cuda.empty_cache()
-            half = len(batch) // 2
-            return self._run(crew, runtime, batch[:half]) + self._run(crew, runtime, batch[half:])
-        return [
-            self._cut(tile, codes[index], confidence[index])
-            for index, (tile, _) in enumerate(batch)
-        ]
+        found = {
+            tile: self._cut(tile, codes[index], confidence[index])
+            for index, (tile, _) in enumerate(filled)
+        }
+        return [found.get(tile) or self._empty(tile) for tile, _ in batch]
 
     def _cut(
         self, tile: Tile, codes: NDArray[np.uint8], confidence: NDArray[np.uint8]
@@ -194,39 +201,10 @@ class Predictor:
         return 1 if self.grid == "ms" else self.bundle.card.ratio
 
 
-class _Crew:
-    """The runtimes of a run: one for each device, in turn, and the CPU's where they give up."""
-
-    def __init__(self, runtime: Runtime, device: Device) -> None:
-        self._runtimes: list[Runtime] = [runtime]
-        self._device = device
-        if isinstance(runtime, TorchRuntime):
-            self._runtimes += [runtime.on(other) for other in device.others]
-        self._turn = 0
-        self._lock = Lock()
-        self._fallback: Runtime | None = None
-        self.note: Message | None = None
-
-    def next(self) -> Runtime:
-        """Return the runtime whose turn it is."""
-        self._turn += 1
-        return self._fallback or self._runtimes[(self._turn - 1) % len(self._runtimes)]
-
-    def fall_back(self, tile: Tile) -> Runtime | None:
-        """Return torch on the CPU, made once, and leave a note; None where it ran there anyway."""
-        with self._lock:
-            first = self._runtimes[0]
-            if self._fallback is None and isinstance(first, TorchRuntime):
-                self._fallback = first.on(torch.device("cpu"))
-                sentence = _too_little_memory(self._device, tile).message
-                self.note = Message(f"{sentence} The CPU computes the rest.", "warning")
-            return self._fallback
-
-
-def _too_little_memory(device: Device, tile: Tile) -> DeviceError:
+def _too_little_memory(device: Device, data: TileData) -> DeviceError:
+    _, height, width = data.ms.shape
     return DeviceError(
-        f"One tile of {tile.read.width} × {tile.read.height} MS pixels does not fit the memory of "
-        f"{device.torch}.",
+        f"One tile of {width} × {height} MS pixels does not fit the memory of {device.torch}.",
         "out-of-memory",
         "Choose smaller tiles (`--tile-px`) or the CPU (`--device cpu`).",
     )

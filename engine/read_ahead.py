@@ -17,32 +17,42 @@ STRIPS = 2
 
 
 def read_ahead(
-    pair: ScenePair, tiles: Iterable[Tile], batch_size: int
+    pair: ScenePair,
+    tiles: Iterable[Tile],
+    batch_size: int,
+    *,
+    by_strip: bool = False,
+    strips: int = STRIPS,
 ) -> Generator[list[tuple[Tile, TileData]]]:
     """Yield batches of tiles with their pixels, as ``pair.read_raw`` gives them, in order.
+
+    ``strips`` are in memory at once, as long as nobody waits for more. With ``by_strip`` no batch
+    has tiles of two, and tiles know their ``source``.
 
     One thread reads strips of tiles; ``pair`` belongs to it until the generator ends or is closed,
     which ends the thread. Pixels are views of a strip, and a strip lives as long as they do:
     whoever keeps all of them keeps the whole scene in memory.
     """
     planned = list(tiles)
-    handover = _Handover()
+    handover = _Handover(strips)
     reader = threading.Thread(target=_read, args=(pair, planned, handover), daemon=True)
     reader.start()
     try:
-        yield from _batches(handover, batch_size)
+        yield from _batches(handover, batch_size, by_strip=by_strip)
     finally:
         handover.stop()
         reader.join()
 
 
-def _batches(handover: _Handover, batch_size: int) -> Generator[list[tuple[Tile, TileData]]]:
+def _batches(
+    handover: _Handover, batch_size: int, *, by_strip: bool
+) -> Generator[list[tuple[Tile, TileData]]]:
     batch: list[tuple[Tile, TileData]] = []
     while (taken := handover.take()) is not None:
         strip, pixels = taken
         for tile in strip.tiles:
-            batch.append((tile, pixels.cut(tile.read)))
-            if len(batch) == batch_size:
+            batch.append((tile, pixels.cut(tile.read, with_source=by_strip)))
+            if len(batch) == batch_size or (by_strip and tile is strip.tiles[-1]):
                 yield batch
                 batch = []
         del taken, pixels  # what is held while the next strip is waited for is held twice
@@ -71,11 +81,12 @@ class _Stopped(Exception):
 class _Handover:
     """Strips on their way from the reader to whoever cuts tiles from them.
 
-    Room for a strip is there while less than ``STRIPS`` are alive, counting those that tiles in
+    Room for a strip is there while less than ``most`` are alive, counting those that tiles in
     work are still parts of, or when nothing is left to do without it.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, most: int) -> None:
+        self._most = most
         self._changed = threading.Condition()
         self._ready: deque[tuple[Strip, Pixels]] = deque()
         self._alive = 0
@@ -130,7 +141,7 @@ class _Handover:
 
     def _has_room(self) -> bool:
         is_starving = self._is_awaited and not self._ready
-        return self._is_stopped or self._alive < STRIPS or is_starving
+        return self._is_stopped or self._alive < self._most or is_starving
 
     def _forget(self) -> None:
         with self._changed:

@@ -34,6 +34,8 @@ class TileData:
     ms_valid: Mask
     pan_valid: Mask
     valid: Mask
+    source: Source | None = None
+    """What all this was cut from, where somebody asked to know: see ``Pixels.cut``."""
 
     @property
     def is_all_valid(self) -> bool:
@@ -60,15 +62,25 @@ class TileData:
             ms_valid=self.ms_valid.copy(),
             pan_valid=self.pan_valid.copy(),
             valid=self.valid.copy(),
+            source=None,
         )
 
 
 @dataclass(frozen=True)
+class Source:
+    """The pixels that a tile was cut from and its window there, on the MS grid."""
+
+    pixels: Pixels
+    window: Window
+
+
+@dataclass(frozen=True, eq=False)
 class Pixels:
     """What was read of ``window`` on the MS grid, to cut tiles from.
 
     ``ms`` (C, h, w) and ``pan`` (1, r·h, r·w) are DN in the files' types. The masks are
-    (r·h, r·w), None where all pixels are valid. ``map_window`` is on the PAN grid.
+    (r·h, r·w), None where all pixels are valid. ``map_window`` is on the PAN grid. Two are the
+    same only where they are one object.
     """
 
     window: Window
@@ -83,8 +95,11 @@ class Pixels:
         """PAN pixels per MS pixel along a side."""
         return int(self.pan.shape[-1]) // self.window.width
 
-    def cut(self, window: Window) -> TileData:
-        """Return the pixels of a window inside this one, as views."""
+    def cut(self, window: Window, *, with_source: bool = False) -> TileData:
+        """Return the pixels of a window inside this one, as views.
+
+        With ``with_source`` they know where they come from, and keep all that was read.
+        """
         fine = window.refine(self.ratio)
         ms_valid, pan_valid = (self._mask(mask, fine) for mask in (self.ms_valid, self.pan_valid))
         return TileData(
@@ -93,6 +108,7 @@ class Pixels:
             ms_valid=ms_valid,
             pan_valid=pan_valid,
             valid=_both(_both(ms_valid, pan_valid), self._in_map(fine)),
+            source=Source(self, window) if with_source else None,
         )
 
     def _mask(self, mask: Mask | None, fine: Window) -> Mask:
