@@ -17,6 +17,8 @@ from ...models.contract import FusionNetwork
 from ...models.folding import fold_batch_norm
 from ..device import Device
 from ..grid import Grid
+from ..runtimes.choice import TITLES, RuntimeWish, wanted_runtime
+from ..runtimes.runtime import TORCH
 from ..tiling import ON_GPU, Tile, TileLimits, choose_tile_px, plan_tiles
 
 _SIDES_PX = (32, 128)
@@ -25,9 +27,13 @@ _TILES_IN_MEMORY = 4
 
 @dataclass(frozen=True)
 class Estimate:
-    """Cost of classifying one scene; ``basis`` says in words where the figures come from."""
+    """Cost of classifying one scene; ``basis`` says in words where the figures come from.
+
+    ``runtime`` is what ``panloom classify`` takes by itself, whatever the time was measured in.
+    """
 
     device: str
+    runtime: str
     tiles: int
     tile_px: int
     halo_px: int
@@ -41,8 +47,9 @@ class Estimate:
 
 
 def estimate(bundle: ModelBundle, device: Device, ms_grid: Grid) -> Estimate:
-    """Time patches of two sizes and scale the times to the tiles of ``ms_grid``.
+    """Time patches of two sizes in torch and scale the times to the tiles of ``ms_grid``.
 
+    Another runtime would first have to export the network, which may take longer than all the rest.
     Reading, writing and polygons are not in it; on a machine with other work it is too low.
     """
     network, size = bundle.network, (ms_grid.width, ms_grid.height)
@@ -53,10 +60,12 @@ def estimate(bundle: ModelBundle, device: Device, ms_grid: Grid) -> Estimate:
     tiles = plan_tiles(*size, tile_px, network.halo_px, network.lattice_px)
     per_tile, per_pixel = _measure_as_run(bundle, device)
     at_once = min(device.workers, len(tiles))
+    runtime, _ = wanted_runtime(RuntimeWish("auto", _pixels(bundle, ms_grid)), device)
     pixels = [tile.read.width * tile.read.height for tile in tiles]
     memory = _input_bytes(tiles, bundle) + at_once * network.bytes_per_px * max(pixels)
     return Estimate(
         device=str(device.torch),
+        runtime=TITLES[runtime],
         tiles=len(tiles),
         tile_px=tile_px,
         halo_px=network.halo_px,
@@ -64,11 +73,23 @@ def estimate(bundle: ModelBundle, device: Device, ms_grid: Grid) -> Estimate:
         memory_mb=_rounded(memory / 2**20),
         basis=(
             f"two passes of the network in torch on {device.torch} just now: {per_pixel * 1e6:.2g} "
-            f"s for a million MS pixels, {at_once} tiles at once. Without reading, writing and "
-            "polygons, and too low on a busy machine. Memory is that of pixels and activations, "
-            "without the libraries."
+            f"s for a million MS pixels, {at_once} tiles at once. {_faster(runtime)}"
+            "Without reading, writing and polygons, and too low on a busy machine. Memory is that "
+            "of pixels and activations, without the libraries."
         ),
     )
+
+
+def _pixels(bundle: ModelBundle, ms_grid: Grid) -> int:
+    """Return the pixels of the map on the PAN's grid."""
+    return ms_grid.width * ms_grid.height * bundle.card.ratio**2
+
+
+def _faster(runtime: str) -> str:
+    """Return what to say where the run takes another runtime than the one that was timed."""
+    if runtime == TORCH:
+        return ""
+    return f"{TITLES[runtime]}, which computes a map of this size, takes less time than torch. "
 
 
 def _measure_as_run(bundle: ModelBundle, device: Device) -> tuple[float, float]:

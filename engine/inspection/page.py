@@ -122,7 +122,7 @@ def _plan_rows(summary: Facts) -> list[tuple[str, ...]]:
     tiles = f"{plan['tiles']} of {plan['tile_px']} MS pixels, with a halo of {plan['halo_px']}"
     return [
         ("Model", f"{summary['model']['name']}: {summary['model']['title']}"),
-        ("Device", plan["device"]),
+        ("Computed by", f"{plan['runtime']} on {plan['device']}"),
         ("Tiles", tiles),
         ("Time", f"about {plan['time_s']:g} s"),
         ("Memory", f"about {plan['memory_mb']:g} MB"),

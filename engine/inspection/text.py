@@ -67,7 +67,8 @@ def _plan_lines(summary: Facts) -> str:
         [
             "Run",
             f"  tiles     {plan['tiles']} of {plan['tile_px']} MS pixels, halo {plan['halo_px']}",
-            f"  time      about {plan['time_s']:g} s on {plan['device']}",
+            f"  runtime   {plan['runtime']} on {plan['device']}",
+            f"  time      about {plan['time_s']:g} s",
             f"  memory    about {plan['memory_mb']:g} MB",
             f"  basis     {plan['basis']}",
         ]

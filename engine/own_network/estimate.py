@@ -10,6 +10,8 @@ import numpy as np
 from ..device import Device
 from ..grid import Grid
 from ..inspection.estimate import Estimate
+from ..runtimes.choice import TITLES
+from ..runtimes.runtime import ONNXRUNTIME
 from .network import OwnNetwork, load_own_network
 from .plan import BlendPlan, plan_blend
 from .session import runtime_device
@@ -31,6 +33,7 @@ def estimate_own(path: Path, device: Device, ms_grid: Grid) -> Estimate:
     step = network.settings.step_px
     return Estimate(
         device=str(device.torch),
+        runtime=TITLES[ONNXRUNTIME],
         tiles=len(plan.tiles),
         tile_px=network.settings.tile_px,
         halo_px=network.settings.overlap_px,

@@ -32,7 +32,7 @@ With four cores `benchmarks/peers.py` found torch and ONNX Runtime level at 4.2 
 LEAST_IN_HALF = 0.999
 """Share of valid pixels with single precision's class that half precision has to reach."""
 _PACKAGES = {ONNXRUNTIME: ("onnxruntime", "onnx"), OPENVINO: ("openvino", "onnx")}
-_TITLES = {ONNXRUNTIME: "ONNX Runtime", OPENVINO: "OpenVINO"}
+TITLES = {TORCH: "torch", ONNXRUNTIME: "ONNX Runtime", OPENVINO: "OpenVINO"}
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ def require_runtime(wish: RuntimeWish, device: Device) -> None:
         )
     if wish.name not in _PACKAGES:
         return
-    title = _TITLES[wish.name]
+    title = TITLES[wish.name]
     missing = [package for package in _PACKAGES[wish.name] if find_spec(package) is None]
     if missing:
         one = len(missing) == 1
@@ -124,16 +124,16 @@ def start_runtime(wish: RuntimeWish, start: RuntimeStart, first: TileData) -> Ru
     Another runtime than torch has to export the network and to give ``first`` torch's classes;
     otherwise torch is returned, with a note that says so.
     """
-    name, why = _wanted(wish, start.device)
+    name, why = wanted_runtime(wish, start.device)
     if name == TORCH:
         return _torch(wish, start, first, why)
     try:
         runtime = _make(name, start, first)
         agreement = compare(runtime, start.reference, first, start.step.form, start.lattice_px)
     except CannotRunError as error:
-        return _instead(start, f"{_TITLES[name]} cannot run this network ({error})")
+        return _instead(start, f"{TITLES[name]} cannot run this network ({error})")
     except ImportError as error:  # the package is there, but not all that it needs
-        return _instead(start, f"{_TITLES[name]} cannot be loaded ({first_line(error)})")
+        return _instead(start, f"{TITLES[name]} cannot be loaded ({first_line(error)})")
     said = f"{runtime.title} gives torch's class on {agreement}"
     if not agreement.reaches(LEAST_AGREEMENT):
         return _instead(start, f"{said}; {100 * LEAST_AGREEMENT:.2f} % are needed", agreement)
@@ -156,7 +156,7 @@ def _torch(wish: RuntimeWish, start: RuntimeStart, first: TileData, why: str) ->
     return RuntimeUse(runtime, Message(f"Runtime: {said}."), agreement)
 
 
-def _wanted(wish: RuntimeWish, device: Device) -> tuple[str, str]:
+def wanted_runtime(wish: RuntimeWish, device: Device) -> tuple[str, str]:
     """Return the runtime to try, and why it is torch where that needs saying."""
     if wish.name != "auto":
         return wish.name, ""

@@ -12,9 +12,11 @@ import pytest
 import rasterio
 from affine import Affine
 
+from panloom.engine import device
 from panloom.engine.errors import OutputError
 from panloom.engine.events import Progress
 from panloom.engine.recipes.inspect import InspectOptions, as_html, as_text, run
+from panloom.engine.runtimes import choice
 from panloom.engine.tiling import plan_tiles
 from panloom.models.file import shipped_models
 
@@ -136,6 +138,27 @@ def test_a_run_is_planned_for_a_model_that_fits(write: Any) -> None:
     fractions = [event.fraction for event in events if isinstance(event, Progress)]
     assert fractions == sorted(fractions)
     assert fractions[-1] == 1
+
+
+@pytest.mark.parametrize(
+    ("ms_px", "missing", "runtime"),
+    [(1010, "", "ONNX Runtime"), (990, "", "torch"), (1010, "onnx", "torch")],
+)
+def test_the_plan_names_the_runtime_that_a_run_takes(
+    ms_px: int, missing: str, runtime: str, write: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """ONNX Runtime above 4 million PAN pixels, if both of its packages are there."""
+    on_cpu = device.choose_device("cpu")
+    monkeypatch.setattr(choice, "find_spec", lambda name: None if name == missing else name)
+    monkeypatch.setattr(device, "choose_device", lambda name: on_cpu)
+    card = shipped_models()[0][1]
+    ms, pan = write("ms.tif", len(card.bands), ms_px, 30), write("pan.tif", 1, 2 * ms_px, 15)
+    summary = inspect(ms, pan, model=card.name)
+    assert summary["plan"]["runtime"] == runtime
+    faster = "ONNX Runtime, which computes a map of this size, takes less time than torch."
+    assert (faster in summary["plan"]["basis"]) == (runtime != "torch")
+    assert f"  runtime   {runtime} on cpu" in as_text(summary).splitlines()
+    assert f"{runtime} on cpu" in _Page(as_html(summary)).words
 
 
 def test_rasters_of_one_and_four_pixels_are_a_pair(write: Any) -> None:
