@@ -15,61 +15,12 @@ from panloom.engine.errors import InputError
 from panloom.engine.grid import Window
 from panloom.engine.read_ahead import read_ahead
 from panloom.engine.scene.pair import ScenePair
+from panloom.engine.scene.pair_images import PairImages
 from panloom.engine.scene.strips import StripReader, plan_strips
 from panloom.engine.tiling import Tile, plan_tiles
 
 LEFT, TOP = 700_000.0, 5_930_000.0
 ARRAYS = ("ms", "pan", "ms_valid", "pan_valid", "valid")
-
-
-def _ms_place(name: str) -> tuple[Affine, int]:
-    places = {
-        "exact": (Affine(2, 0, LEFT, 0, -2, TOP), 32630),
-        "offset": (Affine(2, 0, LEFT + 9.0, 0, -2, TOP + 7.5), 32630),
-        "south-up": (Affine(2, 0, LEFT, 0, 2, TOP - 90), 32630),
-        "half a pixel": (Affine(2, 0, LEFT + 0.25, 0, -2, TOP - 0.25), 32630),
-        "ratio 3.7": (Affine(1.85, 0, LEFT - 3.1, 0, -1.85, TOP + 2.2), 32630),
-        "rotated": (
-            Affine.translation(LEFT - 4, TOP + 7) @ Affine.rotation(9) @ Affine.scale(2, -2), 32630,
-        ),
-        "degrees": (Affine(2.7e-5, 0, 0.0, 0, -1.8e-5, 0.0), 4326),
-    }  # fmt: skip
-    return places[name]
-
-
-@pytest.fixture
-def open_pair(write_raster: Any) -> Any:
-    def open_(
-        place: str = "exact",
-        dtypes: tuple[str, str] = ("uint16", "uint16"),
-        hide: str = "nothing",
-        size: tuple[int, int] = (45, 52),
-        **profile: Any,
-    ) -> ScenePair:
-        from pyproj import Transformer
-
-        rng = np.random.default_rng(4)
-        transform, epsg = _ms_place(place)
-        if epsg == 4326:
-            x, y = Transformer.from_crs(32630, 4326, always_xy=True).transform(LEFT, TOP)
-            transform = Affine.translation(x - 9e-5, y + 5e-5) @ transform
-        ms = rng.integers(1, 250, (3, *size)).astype(dtypes[0])
-        pan = rng.integers(1, 250, (size[0] * 4 - 1, size[1] * 4 - 2)).astype(dtypes[1])
-        options: dict[str, Any] = {}
-        if hide == "nodata":
-            ms[:, 5:9, 7:30] = pan[60:64, 3:90] = 0
-            options = {"nodata": 0}
-        elif hide == "mask":
-            options = {"mask": rng.random(size) < 0.9}
-        paths = (
-            write_raster("ms.tif", ms, transform, f"EPSG:{epsg}", **options, **profile),
-            write_raster(
-                "pan.tif", pan, Affine(0.5, 0, LEFT, 0, -0.5, TOP), nodata=options.get("nodata")
-            ),
-        )
-        return ScenePair.open(*paths, ratio=4)
-
-    return open_
 
 
 def _require_same(pair: ScenePair, tiles: list[Tile], batch_size: int = 3) -> None:
@@ -132,6 +83,33 @@ def test_masks_without_an_invalid_pixel_take_no_memory(open_pair: Any) -> None:
         assert inner.valid.all()
         assert not pair.read_raw(Window(-5, 5, 8, 8)).is_all_valid
         assert pair.read(Window(5, 5, 8, 8)).valid.flags.owndata
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 100])
+def test_batches_by_strip_are_of_one_strip_and_know_it(
+    open_pair: Any, monkeypatch: pytest.MonkeyPatch, batch_size: int
+) -> None:
+    with open_pair(hide="nodata") as pair:
+        tiles = plan_tiles(52, 45, 8, 2, 1)
+        most = 30 * tiles[0].read.height * pair.images.bytes_per_ms_px
+        monkeypatch.setattr(PairImages, "strip_bytes", most)
+        strips = [s.tiles for s in plan_strips(tiles, pair.images.bytes_per_ms_px, most)]
+        batches = list(read_ahead(pair, tiles, batch_size, by_strip=True))
+        wanted = [strip[n : n + batch_size] for strip in strips for n in _starts(strip, batch_size)]
+        assert [tuple(tile for tile, _ in batch) for batch in batches] == wanted
+        for batch in batches:
+            assert len({data.source.pixels for _, data in batch if data.source}) == 1
+            for tile, data in batch:
+                assert data.source is not None
+                assert data.source.window == tile.read
+                again = data.source.pixels.cut(tile.read)
+                assert again.source is data.as_float().source is None
+                for name in ARRAYS:
+                    assert np.array_equal(getattr(again, name), getattr(data, name))
+
+
+def _starts(strip: tuple[Tile, ...], batch_size: int) -> range:
+    return range(0, len(strip), batch_size)
 
 
 # --- what is read ---
@@ -240,6 +218,10 @@ def test_strips_in_memory_do_not_grow_in_number(
         for _ in read_ahead(pair, plan_tiles(52, 45, 4, 2, 1), 1):
             pass  # 12 strips
         assert most <= 3  # one more where nothing was left to do without it
+        del _
+        for _ in read_ahead(pair, plan_tiles(52, 45, 4, 2, 1), 1, strips=5):
+            pass
+        assert most <= 6
         kept = list(read_ahead(pair, plan_tiles(52, 45, 4, 2, 1), 1))  # whoever wants all, gets all
         assert len(kept) == 13 * 12
 
