@@ -1,7 +1,8 @@
 """Output files that appear whole or not at all.
 
 Work goes to drafts beside the targets; they are renamed when everything succeeded and removed
-otherwise, by whatever way the run ends (a hard kill leaves only drafts, named ``.….part….``).
+otherwise, by whatever way the run ends. A hard kill leaves drafts, named ``.….part….``; the next
+run that writes the same file removes them (``leftovers.py``).
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from pathlib import Path
 from types import TracebackType
 
 from .errors import OutputError
+from .leftovers import draft_stem, hidden_names, remove_leftovers
 
 _SIDECARS = (".aux.xml", ".ovr", ".msk")
 _live: set[Path] = set()
@@ -37,6 +39,7 @@ class Outputs:
         }
         self._drafts: dict[Path, Path] = {}
         self._scratch: list[Path] = []
+        self._hidden: dict[Path, list[str]] = {}
 
     def __enter__(self) -> Outputs:
         return self
@@ -64,7 +67,10 @@ class Outputs:
         """
         path = Path(target).absolute()
         self._check(path)
-        draft = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
+        if path.parent not in self._hidden:
+            self._hidden[path.parent] = hidden_names(path.parent)
+        remove_leftovers(path.parent, path.stem, self._hidden[path.parent])
+        draft = path.with_name(draft_stem(path.stem) + path.suffix)
         with _lock:
             _live.add(draft)
         self._drafts[path] = draft
@@ -137,7 +143,7 @@ def _remove(draft: Path) -> None:
 
 def _can_write(path: Path) -> bool:
     """Try it: permission bits say little for root, network folders and read-only mounts."""
-    probe = path.with_name(f".{path.name}.{os.getpid()}.probe")
+    probe = path.with_name(draft_stem(path.stem) + ".probe")
     try:
         probe.touch()
         probe.unlink()
