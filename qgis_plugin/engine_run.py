@@ -10,6 +10,7 @@ from ..engine.events import Message, Progress, Result
 from .child_process import GRACE_S
 from .engine_command import OptionValue, copyable, engine_command
 from .engine_process import EngineCancelled, EngineError, Listener, run_engine
+from .option_words import in_dialog_words
 from .settings import child_environment, engine_python, keeps_warm
 from .warm_engine import WarmEngine
 
@@ -53,7 +54,12 @@ def run_with_grace(
         run = _WARM.run if keeps_warm() and command != "check" else run_engine
         return run(line, child_environment(), feedback_listener(feedback), grace_s)
     except EngineError as error:
-        raise QgsProcessingException(f"{error.message}\n{error.hint}".strip()) from error
+        raise QgsProcessingException(sentences_of(error)) from error
+
+
+def sentences_of(error: EngineError) -> str:
+    """Return what went wrong and what to do, as a user of QGIS reads it."""
+    return in_dialog_words(f"{error.message}\n{error.hint}".strip())
 
 
 def feedback_listener(feedback: QgsProcessingFeedback) -> Listener:
@@ -117,7 +123,8 @@ class _ProgressText:
 
 
 def _show(feedback: QgsProcessingFeedback, message: Message) -> None:
+    text = in_dialog_words(message.text)
     if message.level == "warning":
-        feedback.pushWarning(message.text)
+        feedback.pushWarning(text)
     else:
-        feedback.pushInfo(message.text)
+        feedback.pushInfo(text)

@@ -18,7 +18,7 @@ from qgis.core import (
 from qgis.PyQt.QtGui import QIcon
 
 from .engine_process import EngineCancelled, EngineError
-from .engine_run import retire_warm_engine
+from .engine_run import retire_warm_engine, sentences_of
 from .environment_setup import DEVICES, SetupOptions, Voice, set_up
 from .parameters import with_help
 from .presentation import ENGINE, MANUAL, icon, paragraphs
@@ -98,7 +98,7 @@ class SetUpEngineAlgorithm(QgsProcessingAlgorithm):
         except EngineCancelled:
             raise QgsProcessingException("Cancelled: the engine is as it was before.") from None
         except EngineError as error:
-            raise QgsProcessingException(f"{error.message}\n{error.hint}".strip()) from error
+            raise QgsProcessingException(sentences_of(error)) from error
         set_engine_folder(folder)
         _tell_the_end(python, feedback)
         return {"INTERPRETER": python}

@@ -77,6 +77,7 @@ def _algorithm(algorithm: Any) -> dict[str, Any]:
         "tags": algorithm.tags(),
         "has_icon": not algorithm.icon().isNull(),
         "can_execute": list(algorithm.canExecute()),
+        "titles": [p.description() for p in algorithm.parameterDefinitions()],
         "parameters": {p.name(): p.help() for p in algorithm.parameterDefinitions()},
         "defaults": {p.name(): p.defaultValue() for p in algorithm.parameterDefinitions()},
         "offered": {p.name(): _offered(p) for p in algorithm.parameterDefinitions()},
