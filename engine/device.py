@@ -100,11 +100,17 @@ def choose_device(name: str) -> Device:
 
 
 def is_out_of_memory(error: RuntimeError) -> bool:
-    """True where a device lacks memory: torch has no type of its own for MPS and CUDA's libraries.
+    """True where a device lacks memory; only CUDA's allocator has a type of its own for it.
 
-    On a CPU that is another matter: nothing smaller or slower is left to try.
+    cuDNN finds no engine where none of its workspaces fits. On a CPU nothing smaller or slower is
+    left to try.
     """
-    signs = ("backend out of memory", "CUDA error: out of memory", "_ALLOC_FAILED")
+    signs = (
+        "backend out of memory",
+        "CUDA error: out of memory",
+        "_ALLOC_FAILED",
+        "unable to find an engine",
+    )
     return isinstance(error, torch.OutOfMemoryError) or any(s in str(error) for s in signs)
 
 

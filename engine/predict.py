@@ -84,7 +84,7 @@ class Predictor:
         turns: Turns[list[TilePrediction]] = Turns(
             1 + len(self.device.others), self.workers, self._one_thread()
         )
-        with closing(self._read(pair, tiles)) as batches, turns:
+        with closing(self.read(pair, tiles)) as batches, turns:
             for batch in batches:
                 self._submit(turns, batch)
                 if turns.is_full:
@@ -92,7 +92,8 @@ class Predictor:
             while not turns.is_empty:
                 yield from self._finished(turns)
 
-    def _read(self, pair: ScenePair, tiles: Iterable[Tile]) -> Generator[Batch]:
+    def read(self, pair: ScenePair, tiles: Iterable[Tile]) -> Generator[Batch]:
+        """Yield the tiles in batches as ``predict`` computes them, read ahead as it reads them."""
         if self.device.is_cpu:
             return read_ahead(pair, tiles, self.batch_size)
         # A strip for each batch that is on its way, and one that is read meanwhile.

@@ -47,7 +47,9 @@ class TorchRuntime:
         if strips is None and device.type != "cpu":
             self._strips = DeviceStrips(copies_to(device))
         self._scaling = tuple(torch.from_numpy(a).to(device) for a in radiometry.to_arrays())
-        if device.type == "cuda":  # other streams do not wait for this one, which moved the weights
+        if device.type == "cuda":
+            torch.backends.cudnn.allow_tf32 = False  # single precision is what it is called
+            # Streams do not wait for each other, and this one has moved the weights.
             torch.cuda.current_stream(device).synchronize()
 
     @property
@@ -62,11 +64,26 @@ class TorchRuntime:
         precision = torch.float32 if device.type == "cpu" else self._precision
         return TorchRuntime(deepcopy(self._step), self._radiometry, device, precision)
 
+    def in_precision(self, precision: torch.dtype) -> TorchRuntime:
+        """Return the same with these weights and strips in another precision."""
+        return TorchRuntime(self._step, self._radiometry, self._device, precision, self._strips)
+
     def run(self, tiles: Sequence[TileData]) -> Pieces:
         """Return what a map shows of each tile; raises torch.OutOfMemoryError."""
         with torch.inference_mode(), self._stream(), self._autocast():
             codes, confidence = self._step(*self._inputs(tiles))
             return self._fetched(codes, confidence)
+
+    def repeat(self, tiles: Sequence[TileData], times: int) -> None:
+        """Compute tiles whose pixels are on the device ``times`` times, and nothing else.
+
+        How long that takes is the limit of ``run`` on the same device.
+        """
+        with torch.inference_mode(), self._stream(), self._autocast():
+            inputs = self._inputs(tiles)
+            for _ in range(times):
+                results = self._step(*inputs)
+            self._fetched(*results)
 
     def give_back_strips(self) -> bool:
         """Copy batch by batch from now on; True where strips may have taken memory until now."""
