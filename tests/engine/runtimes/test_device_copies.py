@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from panloom.engine.runtimes.device_copies import PlainCopies, Sent, StagedCopies, copies_to
+from panloom.engine.runtimes.device_copies import (
+    CudaQueue,
+    PlainCopies,
+    Sent,
+    StagedCopies,
+    copies_to,
+)
+
+CPU = torch.device("cpu")
 
 
 class LateQueue:
@@ -112,8 +121,85 @@ def test_nothing_is_copied_where_not_everything_has_room() -> None:
     assert_arrived(sent.tensors, integers)
 
 
+class FakeCuda:
+    """Writes down in which stream things happen; ``current`` is that of the calling thread."""
+
+    def __init__(self, patch: pytest.MonkeyPatch) -> None:
+        self.log: list[str] = []
+        self.current = "compute"
+        fake = self
+
+        class Stream:
+            def __init__(self, device: object, name: str = "copy") -> None:
+                self.name = name
+
+            def wait_event(self, event: Event) -> None:
+                fake.log.append(f"{self.name} waits for {event.of}")
+
+        class Event:
+            def __init__(self, *, blocking: bool) -> None:
+                assert blocking
+
+            def record(self, stream: Stream) -> None:
+                self.of = f"{stream.name} {sum('copied' in line for line in fake.log)}"
+
+            def synchronize(self) -> None:
+                fake.log.append(f"thread waits for {self.of}")
+
+        @contextmanager
+        def stream(inner: Stream) -> Iterator[None]:
+            before, fake.current = fake.current, inner.name
+            yield
+            fake.current = before
+
+        def empty(*arguments: Any, **options: Any) -> Tensor:
+            fake.log.append(f"{'pinned' if options.pop('pin_memory', 0) else fake.current} memory")
+            return torch_empty(*arguments, **options)
+
+        def copy(target: Tensor, source: Tensor, non_blocking: bool = False) -> Tensor:
+            fake.log.append(f"copied in {fake.current}")
+            assert non_blocking
+            return target
+
+        torch_empty = torch.empty
+        for name, value in (
+            ("Stream", Stream), ("Event", Event), ("stream", stream),
+            ("current_stream", lambda device: Stream(device, "compute")),
+        ):  # fmt: skip
+            patch.setattr(torch.cuda, name, value)
+        patch.setattr(torch, "empty", empty)
+        patch.setattr(Tensor, "copy_", copy)
+        patch.setattr(
+            Tensor, "record_stream", lambda t, s: self.log.append(f"{t.dtype} kept for {s.name}")
+        )
+
+
+def test_on_cuda_copies_have_a_stream_and_the_computing_one_waits_for_its_strip_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    cuda = FakeCuda(monkeypatch)
+    copies = StagedCopies(CudaQueue(CPU), buffer_bytes=512, buffers=2)
+    images = [np.zeros((1, 16, 16), np.uint16), np.zeros((1, 32, 16), np.uint8)]
+    sent = copies.send(images)
+    assert cuda.log == [
+        "copy memory", "copy memory", "pinned memory", "pinned memory",
+        "copied in copy", "copied in copy",
+    ]  # fmt: skip
+    cuda.log.clear()
+    copies.require(sent)
+    assert cuda.log == [
+        "compute waits for copy 2", "torch.uint16 kept for compute", "torch.uint8 kept for compute",
+    ]  # fmt: skip
+    cuda.log.clear()
+    copies.send(images)
+    assert cuda.log == [
+        "copy memory", "copy memory",
+        "thread waits for copy 1", "copied in copy", "thread waits for copy 2", "copied in copy",
+    ]  # fmt: skip
+
+
 def test_devices_without_pinned_memory_get_plain_copies() -> None:
-    copies: Any = copies_to(torch.device("cpu"))
+    copies: Any = copies_to(CPU)
     assert isinstance(copies, PlainCopies)
     sent = copies.send(arrays())
     copies.require(sent)
