@@ -26,6 +26,7 @@ from panloom.engine.runtimes.runtime import Pieces
 from panloom.engine.runtimes.torch_runtime import TorchRuntime
 from panloom.engine.scene.pair import ScenePair, TileData
 from panloom.engine.scene.pair_images import PairImages
+from panloom.engine.scene.strips import Strip, StripReader
 from panloom.engine.scene.tile_data import Pixels
 from panloom.engine.tiling import Tile, plan_tiles
 from panloom.models.bundle import ModelBundle
@@ -214,20 +215,21 @@ def test_strips_are_released_while_the_run_goes_on(
     pair: ScenePair, wanted: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """On the device as on the CPU: no more than what is on its way."""
-    memory, pixels = Memory(), []
-    cut = Pixels.cut
+    memory, pixels, most = Memory(), [], 0
+    read = StripReader.read
 
-    def seen(self: Pixels, *window: Any, **options: Any) -> TileData:
-        if all(known() is not self for known in pixels):
-            pixels.append(weakref.ref(self))
-        alive = sum(known() is not None for known in pixels)
-        assert alive <= run.predictor.workers + 3
-        return cut(self, *window, **options)
+    def seen(self: StripReader, strip: Strip) -> Pixels:
+        nonlocal most
+        found = read(self, strip)
+        pixels.append(weakref.ref(found))
+        most = max(most, sum(known() is not None for known in pixels))
+        return found
 
-    monkeypatch.setattr(Pixels, "cut", seen)
+    monkeypatch.setattr(StripReader, "read", seen)
     run = Run(monkeypatch, memory)
     assert_same(run.map(pair), wanted)
     assert len(pixels) == len(memory.sent) == 12
+    assert most <= run.predictor.workers + 3  # one more where nothing was left to do without it
     assert 1 <= memory.most_alive <= run.predictor.workers + 2
     assert [known() for known in (*pixels, *memory.sent)] == [None] * 24
 

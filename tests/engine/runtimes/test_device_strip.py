@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 import weakref
 from collections.abc import Generator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from itertools import islice
 from typing import Any
@@ -171,6 +173,22 @@ def test_a_strip_that_does_not_fit_is_not_tried_again(open_pair: Any) -> None:
         strips = DeviceStrips(copies)
         assert strips.batch(tiles) is strips.batch(tiles) is None
         assert copies.asked == 1
+
+
+def test_threads_that_want_the_same_strip_send_it_once(open_pair: Any) -> None:
+    class Slow(Small):
+        def send(self, arrays: Any) -> Sent:
+            time.sleep(0.05)
+            return super().send(arrays)
+
+    copies = Slow(10**9)
+    strips = DeviceStrips(copies)
+    with open_pair(hide="mask") as pair:
+        tiles = next(batches_of(pair, (16, 5, 1), 4))
+        with ThreadPoolExecutor(4) as pool:
+            for found in pool.map(strips.batch, [tiles[n:] for n in range(4)]):
+                assert found is not None
+    assert copies.asked == 1
 
 
 @pytest.mark.parametrize(
