@@ -98,12 +98,12 @@ def test_an_error_comes_where_its_result_would_and_what_waits_is_dropped() -> No
     with Turns[int](1, 1) as turns:
         turns.submit(None, partial(run, 0))
         turns.submit(None, fail)
-        for number in range(1, 50):
+        for number in range(1, 500):
             turns.submit(None, partial(run, number))
         assert turns.take() == 0
         with pytest.raises(ValueError, match="no more"):
             turns.take()
-    assert len(ran) < 40
+    assert len(ran) < 400  # a busy machine runs some before the rest is dropped
 
 
 def test_a_strip_is_not_kept() -> None:
