@@ -101,7 +101,7 @@ def _row(pair: Pair, work: Path, name: str, rounds: int) -> str:
             ratio_text(run.cpu, graph.cpu),
             ratio_text(run.wall, network.wall),
             ratio_text(run.cpu, network.cpu),
-            f"{computed_per_written(ready.tiles):.2f}",
+            f"{computed_per_written(bundle.network, ready.tiles):.2f}",
         )
     )
 

@@ -54,13 +54,16 @@ def _lines(folder: Path, options: argparse.Namespace) -> Iterator[str]:
     if any(width != height for width, height in sizes):
         yield from ("", "The scenes that are not square have the full width and fewer rows:")
         yield f"at most {options.most_mpx:g} Mpx were asked for."
-    yield from table(("PAN pixels", "computed ÷ written"), _computed(sizes, options.model))
+    yield from table(
+        ("PAN pixels", "tile, MS px", "read ÷ written", "computed ÷ written"),
+        _computed(sizes, options.model),
+    )
 
 
 def _computed(sizes: list[tuple[int, int]], model: str) -> Iterator[list[str]]:
     """Yield how much more than the map is computed; PyTorch comes in when nothing is watched."""
     import torch
-    from tile_plan import computed_per_written, plan
+    from tile_plan import computed_per_written, plan, read_per_written
 
     from panloom.engine.device import Device
     from panloom.models.bundle import load_bundle
@@ -70,7 +73,13 @@ def _computed(sizes: list[tuple[int, int]], model: str) -> Iterator[list[str]]:
     device, ratio = Device(torch.device("cpu"), ""), bundle.card.ratio
     for width, height in sizes:
         tiles = plan((width // ratio, height // ratio), bundle.network, device)
-        yield [f"{width:,} × {height:,}", f"{computed_per_written(tiles):.2f}"]
+        write = tiles[0].write
+        yield [
+            f"{width:,} × {height:,}",
+            f"{write.width} × {write.height}",
+            f"{read_per_written(tiles):.2f}",
+            f"{computed_per_written(bundle.network, tiles):.2f}",
+        ]
 
 
 def _command(pair: Pair, folder: Path, model: str, runtime: str) -> list[str]:

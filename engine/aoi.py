@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import geopandas
 import numpy as np
 import shapely
 from numpy.typing import NDArray
@@ -62,6 +61,8 @@ def load_aoi(path: str, grid: Grid, within: Window) -> AreaOfInterest:
 
 
 def _read(path: str) -> Any:
+    import geopandas  # 100 MB that a run without an area does without
+
     try:
         frame = geopandas.read_file(path)
     except Exception as error:  # GDAL has a dozen kinds for a file that is no layer

@@ -59,8 +59,8 @@ class TileLimits:
     """
 
     workers: int = 4
-    bytes_per_worker: int | None = 200 * 2**20
-    bytes_per_px: int = 2100
+    bytes_per_worker: int | None = 220 * 2**20
+    bytes_per_px: int = 1800
 
     @property
     def patch_px(self) -> int:

@@ -79,7 +79,7 @@ class AdcdNet(FusionNetwork):
         self.depth_heads: AuxiliaryHeads | None = None
         if depth_heads:
             self.depth_heads = AuxiliaryHeads(stages, stages, width, classes)
-        self._bytes_per_px = _BYTES_PER_PX.get(fusion, 2100) * (2 if prior else 1)
+        self._bytes_per_px = _BYTES_PER_PX.get(fusion, 1800) * (2 if prior else 1)
         self.lattice_px = math.lcm(2, self.fusion.lattice_px)
         after = self.fusion.reach_px + self.context.reach_px + self.decoder.reach_px
         self.halo_px = max(self.ms_branch.reach_px, self.pan_branch.reach_px) + after
@@ -93,8 +93,8 @@ class AdcdNet(FusionNetwork):
     def forward(self, ms: Tensor, pan: Tensor, margin_px: int = 0) -> Tensor:
         """Return logits (B, classes, r·h', r·w') within ``margin_px``, see ``FusionNetwork``."""
         # Only the attended features go on; the other depths would stay in memory to the end.
-        ms_features = self.ms_branch(ms).attended
-        detail, pan_features = self._see_pan(pan)
+        ms_features = self.ms_branch.attended(ms)
+        pan_features = self.pan_branch.attended(pan)
         if self.prior is not None:
             priors = self.prior(ms, pan)
             ms_features = apply_prior(ms_features, priors[0])
@@ -105,9 +105,9 @@ class AdcdNet(FusionNetwork):
         del ms_features, pan_features
         seen_px = min(margin_px, self.decoder.reach_px)
         wide = self.context(fused, margin_px - cut_px - seen_px)  # (B, width, h', w')
-        logits: Tensor = self.decoder(
-            wide, trim(detail, (margin_px - seen_px) * self.ratio), seen_px
-        )
+        # Half of the memory would go into keeping the detail until here; it is quickly made again.
+        detail = self.pan_branch.detail(pan, (margin_px - seen_px) * self.ratio)
+        logits: Tensor = self.decoder(wide, detail, seen_px)
         return logits
 
     def encode(self, ms: Tensor, pan: Tensor) -> tuple[Tensor, Tensor]:
@@ -145,10 +145,6 @@ class AdcdNet(FusionNetwork):
     def finish(self) -> None:
         """Take out the depth heads, in place; a prior stays, since its masks belong to the map."""
         drop_auxiliary(self)
-
-    def _see_pan(self, pan: Tensor) -> tuple[Tensor, Tensor]:
-        detail, depths = self.pan_branch(pan)
-        return detail, depths.attended
 
     def _see(
         self, ms: Tensor, pan: Tensor

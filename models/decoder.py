@@ -50,7 +50,12 @@ class Decoder(nn.Module):
         return features[:, :, top:bottom], detail[:, :, fine]
 
     def _decode(self, features: Tensor, detail: Tensor, edge_px: int) -> Tensor:
-        both = grow(self.coarse(features), self.ratio) + self.fine(detail)
-        smooth = trim(self.smooth(hard_swish(both)), edge_px * self.ratio)
-        logits: Tensor = self.classify(smooth)
+        both = hard_swish(grow(self.coarse(features), self.ratio) + self.fine(detail))
+        fine_px = edge_px * self.ratio
+        logits: Tensor
+        if is_exporting() and fine_px >= self.smooth.reach_px:
+            # Runtimes with layouts of their own cut where little is left to cut.
+            logits = self.classify(self.smooth.inside(both))
+            return trim(logits, fine_px - self.smooth.reach_px)
+        logits = self.classify(trim(self.smooth(both), fine_px))
         return logits

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from .dia import MS_SCALES, PAN_SCALES, CrossGate
 from .dia import REACH_PX as DIA_REACH_PX
-from .exact import StencilConv2d, is_exporting
+from .exact import StencilConv2d, is_exporting, trim
 from .units import ConvUnit, InvertedResidual, hard_swish
 
 
@@ -56,6 +56,12 @@ class MsBranch(nn.Module):
         deep = self.far(middle)
         return Depths(shallow, middle, deep, self.attention(deep))
 
+    def attended(self, ms: Tensor) -> Tensor:
+        """Return the attended features alone; the others leave memory as soon as they may."""
+        if self.spectral_shape:
+            ms = torch.cat([ms, normalized_differences(ms)], dim=1)
+        return _attended(self, self.stem(ms))
+
 
 class PanBranch(nn.Module):
     """PAN (B, 1, r·h, r·w) to detail on the PAN grid and features on the MS grid.
@@ -77,11 +83,29 @@ class PanBranch(nn.Module):
 
     def forward(self, pan: Tensor) -> tuple[Tensor, Depths]:
         """Return detail (B, detail_width, r·h, r·w) and features (B, width, h, w)."""
-        detail = hard_swish(self.edges(pan))
+        detail = self.detail(pan)
         shallow = self.down(detail)
         middle = self.near(shallow)
         deep = self.far(middle)
         return detail, Depths(shallow, middle, deep, self.attention(deep))
+
+    def attended(self, pan: Tensor) -> Tensor:
+        """Return the attended features alone; the others leave memory as soon as they may."""
+        return _attended(self, self.down(self.detail(pan)))
+
+    def detail(self, pan: Tensor, edge_px: int = 0) -> Tensor:
+        """Return detail (B, detail_width, r·h, r·w) less ``edge_px`` PAN pixels on every side."""
+        if edge_px == 0:
+            return hard_swish(self.edges(pan))
+        return hard_swish(self.edges.inside(trim(pan, edge_px - 1)))
+
+
+def _attended(branch: MsBranch | PanBranch, shallow: Tensor) -> Tensor:
+    features: Tensor = branch.near(shallow)
+    del shallow
+    features = branch.far(features)
+    attended: Tensor = branch.attention(features)
+    return attended
 
 
 def normalized_differences(ms: Tensor, floor: float = 0.05) -> Tensor:

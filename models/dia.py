@@ -51,7 +51,7 @@ class CrossGate(nn.Module):
         mean_gate = sigmoid(self.mean_gate(scale_gradient(mean, self.mean_scale)))
         max_gate = sigmoid(self.max_gate(scale_gradient(peak, self.max_scale)))
         both = torch.cat([mean_gate * peak, max_gate * mean], dim=1)  # (B, 2, ⌈h/2⌉, ⌈w/2⌉)
-        mask = sigmoid(grow_twice(self.merge(both), (x.shape[-2], x.shape[-1])))
+        mask = grow_twice(sigmoid(self.merge(both)), (x.shape[-2], x.shape[-1]))
         y = x * mask
         return torch.relu(y) if self.rectify else y
 

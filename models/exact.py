@@ -44,12 +44,20 @@ class StencilConv2d(nn.Conv2d):
         """Return (B, out_channels, ⌈h/stride⌉, ⌈w/stride⌉) for input (B, in_channels, h, w)."""
         if is_exporting():
             return super().forward(input)
+        return self.inside(F.pad(input, (1, 1, 1, 1)))
+
+    def inside(self, input: Tensor) -> Tensor:
+        """Return what ``forward`` does but for the outermost pixels, which see beyond the input.
+
+        For input (B, in_channels, h + 2, w + 2) it is (B, out_channels, ⌈h/stride⌉, ⌈w/stride⌉).
+        """
+        if is_exporting():
+            return F.conv2d(input, self.weight, self.bias, self.stride)
         step = self.stride[0]
-        height, width = input.shape[-2:]
-        padded = F.pad(input, (1, 1, 1, 1))
+        height, width = input.shape[-2] - 2, input.shape[-1] - 2
         taps = torch.cat(
             [
-                padded[:, :, dy : dy + height : step, dx : dx + width : step]
+                input[:, :, dy : dy + height : step, dx : dx + width : step]
                 for dy in range(3)
                 for dx in range(3)
             ],

@@ -46,7 +46,17 @@ class ConvUnit(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return (B, out_channels, ⌈h/stride⌉, ⌈w/stride⌉) for x (B, in_channels, h, w)."""
-        y: Tensor = self.norm(self.conv(x))
+        return self._after(self.conv(x))
+
+    def inside(self, x: Tensor) -> Tensor:
+        """Return what ``forward`` does but for the outermost ``reach_px``, which see beyond x."""
+        conv = self.conv
+        return self._after(
+            F.conv2d(x, conv.weight, conv.bias, conv.stride, 0, conv.dilation, conv.groups)
+        )
+
+    def _after(self, x: Tensor) -> Tensor:
+        y: Tensor = self.norm(x)
         return y if self.linear else hard_swish(y)
 
 

@@ -27,9 +27,6 @@ from ..manifest import describe_file, describe_grid, write_manifest
 from ..outputs import Outputs
 from ..own_network.run import OwnRun, own_predictions
 from ..patchwise import PATCH_TILE_PX, patch_form
-from ..polygons.areas import write_areas
-from ..polygons.layer import write_polygons
-from ..polygons.vector_file import require_vector_format
 from ..predict import Predictor, TilePrediction
 from ..progress import Meter, Report, section
 from ..radiometry import Radiometry, fit_radiometry
@@ -106,8 +103,7 @@ def run(options: ClassifyOptions, report: Report) -> Result:
             report(Message(device.reason))
             area = _area(pair, options)
             predictor = None
-            sample = pair.sample()
-            radiometry = fit_radiometry(card.radiometry, sample.ms, sample.pan)
+            radiometry = _radiometry(pair, card)
             if is_onnx(model_path):
                 own = OwnRun(
                     area.ms_window, device, options.device == "auto", options.grid,
@@ -162,6 +158,8 @@ def _targets(options: ClassifyOptions) -> dict[str, Path]:
         if value:
             targets[role] = Path(value)
     if options.polygons:
+        from ..polygons.vector_file import require_vector_format  # as in _write_companions
+
         require_vector_format(options.polygons)
     targets["map_style"] = targets["map"].with_suffix(".qml")
     if options.polygons:
@@ -179,6 +177,11 @@ def _area(pair: ScenePair, options: ClassifyOptions) -> _Area:
         return _Area(pair.pan.grid, window, pair.ratio, aoi)
     on_ms = _Area(pair.pan.grid, window, pair.ratio, aoi).ms_window
     return _Area(pair.ms.grid, on_ms, 1, aoi)
+
+
+def _radiometry(pair: ScenePair, card: ModelCard) -> Radiometry:
+    sample = pair.sample()
+    return fit_radiometry(card.radiometry, sample.ms, sample.pan)
 
 
 def _wish(options: ClassifyOptions, pixels: int = 0) -> RuntimeWish:
@@ -281,8 +284,11 @@ def _write_companions(
     report: Report,
 ) -> None:
     """Write polygons, area table and styles from the finished map."""
+    # What they are written with takes memory and time that a map alone does without.
     write_raster_style(drafts["map_style"], card.classes)
     if options.polygons:
+        from ..polygons.layer import write_polygons
+
         write_polygons(
             paths.class_map,
             drafts["polygons"],
@@ -295,6 +301,8 @@ def _write_companions(
         )
         write_polygon_style(drafts["polygons_style"], card.classes)
     if options.areas:
+        from ..polygons.areas import write_areas
+
         write_areas(paths.class_map, drafts["areas"], card.classes)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from ...models.card import ModelCard
+from ..allocator import give_back_memory
 from ..device import Device
 from ..errors import InputError
 from ..events import Message
@@ -130,6 +131,7 @@ def start_runtime(wish: RuntimeWish, start: RuntimeStart, first: TileData) -> Ru
     try:
         runtime = _make(name, start, first)
         agreement = compare(runtime, start.reference, first, start.step.form, start.lattice_px)
+        give_back_memory()  # torch's, for the comparison
     except CannotRunError as error:
         return _instead(start, f"{TITLES[name]} cannot run this network ({error})")
     except ImportError as error:  # the package is there, but not all that it needs

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ...models.exact import trim
+from ...models.exact import is_exporting, trim
 from ..class_map import CONFIDENCE_NODATA
 from ..radiometry import Radiometry, scale_dn
 from ..scene.pair import TileData
@@ -102,8 +102,10 @@ class MapStep(nn.Module):
         for plane, code in zip(planes[1:], self.form.codes[1:], strict=True):
             codes = torch.where(plane > best, self._constant(code, best), codes)
             best = torch.maximum(best, plane)
-        # On a CPU in float64: float32's exp rounds by the position in memory, and so by the tile.
-        wide = torch.float64 if logits.device.type == "cpu" else torch.float32
+        # Torch on a CPU in float64: its exp of float32 rounds by the position in memory, and so by
+        # the tile. Other runtimes compute the last elements of an array as they do the others.
+        is_torch_on_cpu = logits.device.type == "cpu" and not is_exporting()
+        wide = torch.float64 if is_torch_on_cpu else torch.float32
         total: Tensor | None = None
         for plane in planes:
             power = ((plane - best).to(wide) / self.form.temperature).exp()

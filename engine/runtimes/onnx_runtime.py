@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
+from weakref import finalize
 
 import numpy as np
 
 from ..radiometry import Radiometry
 from ..scene.pair import TileData
 from .map_step import INPUTS, float_arrays_of
+from .onnx_memory import give_back_pool, returning, use_shared_pool
 from .runtime import CannotRunError, Pieces, first_line
 
 if TYPE_CHECKING:
-    from onnxruntime import InferenceSession
+    from onnxruntime import InferenceSession, RunOptions
 
 
 class OnnxRuntime:
@@ -28,6 +30,8 @@ class OnnxRuntime:
         self._session = _open(graph, sizes)
         self._radiometry = radiometry
         self._version = onnxruntime.__version__
+        self._first_run: RunOptions | None = returning()
+        finalize(self, give_back_pool).atexit = False
 
     @property
     def title(self) -> str:
@@ -44,8 +48,9 @@ class OnnxRuntime:
 
     def _run_one(self, tile: TileData) -> Pieces:
         feed = dict(zip(INPUTS, float_arrays_of(tile, self._radiometry), strict=True))
+        options, self._first_run = self._first_run, None
         try:
-            codes, confidence = self._session.run(None, feed)
+            codes, confidence = self._session.run(None, feed, options)
         except Exception as error:  # the runtime's errors have no common base of their own
             raise CannotRunError(first_line(error)) from error
         return codes[0], confidence[0]
@@ -59,8 +64,7 @@ def _open(graph: bytes, sizes: Mapping[str, int]) -> InferenceSession:
     options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
     # Waiting threads that spin take the cores from torch's and from those that read and write.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    # One block for all of a run's arrays, planned ahead, is twice as large as what they need.
-    options.enable_mem_pattern = False
+    use_shared_pool(options)
     for name, size in sizes.items():  # known sizes let the graph be simplified
         options.add_free_dimension_override_by_name(name, size)
     options.log_severity_level = 4  # what goes wrong is raised as well

@@ -36,3 +36,28 @@ def test_kept_memory_is_taken_again_without_page_faults() -> None:
         pytest.skip("this C library has no mallopt")
     assert int(found[0]) < 100
     assert int(found[1]) > int(found[0])
+
+
+RETURNING = """
+import ctypes, sys
+from panloom.engine.allocator import give_back_memory
+ctypes.CDLL(None).mallopt(-3, 32 << 20)  # blocks below 32 MB come from the heap
+def resident():
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * 4096 >> 20
+blocks = [b"x" * (8 << 20) for _ in range(16)]
+last = b"x" * 100_000  # above them on the heap, which so cannot shrink from its end
+del blocks
+held = resident()
+print("not possible" if not give_back_memory() else held - resident())
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only glibc has this function")
+def test_free_memory_between_what_is_in_use_goes_back_to_the_system() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", RETURNING], capture_output=True, text=True, check=True
+    )
+    if done.stdout.strip() == "not possible":
+        pytest.skip("this C library has no malloc_trim")
+    assert int(done.stdout) > 100
