@@ -27,7 +27,7 @@ from .read_ahead import read_ahead
 from .runtimes.choice import TORCH_ONLY, RuntimeStart, RuntimeUse, RuntimeWish, start_runtime
 from .runtimes.frugal_runtime import FrugalRuntime
 from .runtimes.map_step import MapForm, MapStep
-from .runtimes.runtime import CannotRunError, Runtime
+from .runtimes.runtime import CannotRunError, Pieces, Runtime
 from .runtimes.torch_runtime import TorchRuntime
 from .scene.pair import ScenePair, TileData
 from .tiling import Tile
@@ -106,12 +106,17 @@ class Predictor:
             turns.add([self._empty(tile) for tile, _ in batch])
             return
         tile, first = filled[0]
+        pieces: Pieces | None = None
         if self.used is None:
             self.used = turns.call(partial(self._start, tile.halo_px, first))
             if self.device.is_cpu and isinstance(self.used.runtime, TorchRuntime):
                 reuse_memory()  # other runtimes keep memory themselves
             self._runtimes = self._frugal(self.used.runtime)
             self.report(self.used.note)
+            pieces = self.used.first
+        if pieces is not None and len(filled) == 1:
+            turns.add(self._predictions(batch, filled, pieces))
+            return
         strip = None if first.source is None else first.source.pixels
         turns.submit(strip, partial(self._predict_batch, batch, filled))
 
@@ -170,7 +175,7 @@ class Predictor:
     def _predict_batch(self, batch: Batch, filled: Batch, device: int) -> list[TilePrediction]:
         runtime = self._runtimes[device]
         try:
-            codes, confidence = runtime.run([data for _, data in filled])
+            pieces = runtime.run([data for _, data in filled])
         except CannotRunError as error:
             read = batch[0][0].read
             raise DeviceError(
@@ -179,6 +184,10 @@ class Predictor:
                 "runtime",
                 "Add `--runtime torch`, or choose smaller tiles (`--tile-px`).",
             ) from error
+        return self._predictions(batch, filled, pieces)
+
+    def _predictions(self, batch: Batch, filled: Batch, pieces: Pieces) -> list[TilePrediction]:
+        codes, confidence = pieces
         found = {
             tile: self._cut(tile, codes[index], confidence[index])
             for index, (tile, _) in enumerate(filled)

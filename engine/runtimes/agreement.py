@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ..scene.pair import TileData
 from .map_step import MapForm
-from .runtime import Runtime
+from .runtime import Pieces, Runtime
 
 LEAST_AGREEMENT = 0.9999
 """Share of valid pixels with torch's class that another runtime has to reach."""
@@ -48,21 +48,23 @@ class Agreement:
 
 def compare(
     runtime: Runtime, reference: Runtime, tile: TileData, form: MapForm, lattice_px: int
-) -> Agreement:
+) -> tuple[Agreement, Pieces]:
     """Compare the classes of ``runtime`` with those of ``reference`` where ``tile`` is valid.
+
+    Returns how they agree and what ``runtime`` gives for the tile.
 
     ``runtime`` computes the whole tile, as it will in the run; ``reference`` only the part with
     most valid pixels, cut on the lattice, where its pixels do not depend on the patch around them.
     """
     side = -(-COMPARED_PX // lattice_px) * lattice_px
     row, col, part = _best_part(tile, form, side)
-    whole = runtime.run([tile])[0][0]
+    pieces = runtime.run([tile])
     wanted = reference.run([part])[0][0]
     height, width = wanted.shape
     top, left = row * form.scale, col * form.scale
-    found = whole[top : top + height, left : left + width]
+    found = pieces[0][0][top : top + height, left : left + width]
     valid = wanted != 0
-    return Agreement(int((found == wanted)[valid].sum()), int(valid.sum()))
+    return Agreement(int((found == wanted)[valid].sum()), int(valid.sum())), pieces
 
 
 def _best_part(tile: TileData, form: MapForm, side: int) -> tuple[int, int, TileData]:

@@ -6,11 +6,9 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any
 
-import torch
-
 from ...models.card import ModelCard
 from ..allocator import give_back_memory
-from ..device import Device
+from ..device import Device, is_out_of_memory
 from ..errors import InputError
 from ..events import Message
 from ..radiometry import Radiometry
@@ -22,7 +20,16 @@ from .onnx_graph import graph_of, sizes_of
 from .onnx_runtime import OnnxRuntime
 from .openvino_runtime import OpenVinoRuntime
 from .precision import half_precision
-from .runtime import ONNXRUNTIME, OPENVINO, RUNTIMES, TORCH, CannotRunError, Runtime, first_line
+from .runtime import (
+    ONNXRUNTIME,
+    OPENVINO,
+    RUNTIMES,
+    TORCH,
+    CannotRunError,
+    Pieces,
+    Runtime,
+    first_line,
+)
 from .torch_runtime import TorchRuntime
 
 FEW_PX = 4_000_000
@@ -55,11 +62,15 @@ TORCH_ONLY = RuntimeWish(TORCH)
 
 @dataclass(frozen=True)
 class RuntimeUse:
-    """The runtime of a run, what was said of it, and how it agreed with torch, if compared."""
+    """The runtime of a run, what was said of it, and how it agreed with torch, if compared.
+
+    ``first`` is what it gave for the tile that it was compared on.
+    """
 
     runtime: Runtime
     note: Message
     agreement: Agreement | None = None
+    first: Pieces | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return name, version and agreement for a run's manifest."""
@@ -130,7 +141,7 @@ def start_runtime(wish: RuntimeWish, start: RuntimeStart, first: TileData) -> Ru
         return _torch(wish, start, first, why)
     try:
         runtime = _make(name, start, first)
-        agreement = compare(runtime, start.reference, first, start.step.form, start.lattice_px)
+        agreement, pieces = _compare(runtime, start, first)
         give_back_memory()  # torch's, for the comparison
     except CannotRunError as error:
         return _instead(start, f"{TITLES[name]} cannot run this network ({error})")
@@ -139,7 +150,11 @@ def start_runtime(wish: RuntimeWish, start: RuntimeStart, first: TileData) -> Ru
     said = f"{runtime.title} gives torch's class on {agreement}"
     if not agreement.reaches(LEAST_AGREEMENT):
         return _instead(start, f"{said}; {100 * LEAST_AGREEMENT:.2f} % are needed", agreement)
-    return RuntimeUse(runtime, Message(f"Runtime: {said}."), agreement)
+    return RuntimeUse(runtime, Message(f"Runtime: {said}."), agreement, pieces)
+
+
+def _compare(runtime: Runtime, start: RuntimeStart, first: TileData) -> tuple[Agreement, Pieces]:
+    return compare(runtime, start.reference, first, start.step.form, start.lattice_px)
 
 
 def _torch(wish: RuntimeWish, start: RuntimeStart, first: TileData, why: str) -> RuntimeUse:
@@ -147,15 +162,18 @@ def _torch(wish: RuntimeWish, start: RuntimeStart, first: TileData, why: str) ->
     half = half_precision(wish.precision, start.device)
     if half is None:
         return RuntimeUse(start.reference, Message(f"Runtime: {start.reference.title}{why}."))
-    runtime = TorchRuntime(start.step, start.radiometry, start.device.torch, half)
+    runtime = start.reference.in_precision(half)
     try:
-        agreement = compare(runtime, start.reference, first, start.step.form, start.lattice_px)
-    except torch.OutOfMemoryError:  # what the first batch will meet, too, and has an answer for
+        agreement, pieces = _compare(runtime, start, first)
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+        # The first batch will meet it, too, and has an answer.
         return RuntimeUse(start.reference, Message(f"Runtime: {start.reference.title}."))
     said = f"{runtime.title} gives the class of single precision on {agreement}"
     if not agreement.reaches(LEAST_IN_HALF):
         return _instead(start, f"{said}; {100 * LEAST_IN_HALF:.2f} % are needed", agreement)
-    return RuntimeUse(runtime, Message(f"Runtime: {said}."), agreement)
+    return RuntimeUse(runtime, Message(f"Runtime: {said}."), agreement, pieces)
 
 
 def wanted_runtime(wish: RuntimeWish, device: Device) -> tuple[str, str]:

@@ -105,6 +105,27 @@ def test_tiles_come_in_order_and_one_without_pixels_is_not_computed(
     assert run.said == [Message("started")]
 
 
+@pytest.mark.parametrize(("batch_size", "computed"), [(1, 3), (4, 4)])
+def test_what_the_comparison_computed_is_not_computed_again(
+    monkeypatch: pytest.MonkeyPatch, batch_size: int, computed: int
+) -> None:
+    """In a batch of several tiles the first is: all of them are one piece of work."""
+    wanted = Run(monkeypatch, room=9).predictions()
+    run = Run(monkeypatch, room=9)
+    run.predictor.batch_size = batch_size
+    start = predict.start_runtime
+
+    def compared(wish: RuntimeWish, begin: RuntimeStart, first: TileData) -> RuntimeUse:
+        use = start(wish, begin, first)
+        pieces = use.runtime.run([first])
+        run.starts[0].ran = 0
+        return replace(use, first=pieces)
+
+    monkeypatch.setattr(predict, "start_runtime", compared)
+    assert_same(run.predictions(), wanted)
+    assert run.starts[0].ran == computed
+
+
 @pytest.mark.parametrize("grid", ["pan", "ms"])
 def test_a_tile_with_pixels_in_its_halo_alone_is_not_computed_and_chooses_no_runtime(
     monkeypatch: pytest.MonkeyPatch, grid: str
