@@ -15,8 +15,6 @@ _SMALLEST_PX = 256
 _LEAST_PX = 64
 """Nor smaller than this for any reason."""
 
-_STEP_PX = 16
-
 
 @dataclass(frozen=True)
 class Tile:
@@ -55,11 +53,11 @@ class TileLimits:
 
     Each may take ``bytes_per_worker`` (None: no limit); ``bytes_per_px`` is what a network needs
     for an MS pixel of a patch and its PAN pixels. The defaults are a CPU's: four workers stay below
-    1 GiB.
+    1 GiB, and `landsat-5class` writes 276 × 276 MS pixels of a patch.
     """
 
     workers: int = 4
-    bytes_per_worker: int | None = 220 * 2**20
+    bytes_per_worker: int | None = 204 * 2**20
     bytes_per_px: int = 1800
 
     @property
@@ -83,7 +81,7 @@ def default_tile_px(halo_px: int, *, is_cpu: bool, limits: TileLimits | None = N
     """
     limits = limits or (TileLimits() if is_cpu else ON_GPU)
     wanted = min(_LARGEST_PX, max(_SMALLEST_PX, 16 * halo_px))
-    return max(_LEAST_PX, min(wanted, limits.patch_px - 2 * halo_px) // _STEP_PX * _STEP_PX)
+    return max(_LEAST_PX, min(wanted, limits.patch_px - 2 * halo_px))
 
 
 def choose_tile_px(size: tuple[int, int], halo_px: int, lattice_px: int, limits: TileLimits) -> int:
@@ -94,8 +92,9 @@ def choose_tile_px(size: tuple[int, int], halo_px: int, lattice_px: int, limits:
     pixels of all patches. So a scene that fits one tile is divided among the workers as long as
     that gains more than the halos cost. Among equals the largest size is taken.
     """
-    most = default_tile_px(halo_px, is_cpu=False, limits=limits)
     halo = _round_up(halo_px, lattice_px)
+    most = default_tile_px(halo, is_cpu=False, limits=limits) // lattice_px * lattice_px
+    most = max(most, lattice_px)
 
     def cost(tile_px: int) -> int:
         width, height = (_equal_px(side, tile_px, lattice_px) for side in size)
@@ -103,7 +102,7 @@ def choose_tile_px(size: tuple[int, int], halo_px: int, lattice_px: int, limits:
         patch = (width + 2 * halo) * (height + 2 * halo)
         return -(-count // limits.workers) * patch * count * patch
 
-    return min(range(most, min(most, _LEAST_PX) - 1, -_STEP_PX), key=cost)
+    return min(range(most, min(most, _LEAST_PX) - 1, -lattice_px), key=cost)
 
 
 def _tiles(width: int, height: int, tile_width: int, tile_height: int, halo: int) -> Iterator[Tile]:

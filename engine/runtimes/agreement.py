@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from ..scene.pair import TileData
@@ -58,8 +61,11 @@ def compare(
     """
     side = -(-COMPARED_PX // lattice_px) * lattice_px
     row, col, part = _best_part(tile, form, side)
-    pieces = runtime.run([tile])
-    wanted = reference.run([part])[0][0]
+    same_threads = partial(torch.set_num_threads, torch.get_num_threads())
+    with ThreadPoolExecutor(1, initializer=same_threads) as beside:  # nothing else runs yet
+        referred = beside.submit(reference.run, [part])
+        pieces = runtime.run([tile])
+        wanted = referred.result()[0][0]
     height, width = wanted.shape
     top, left = row * form.scale, col * form.scale
     found = pieces[0][0][top : top + height, left : left + width]
