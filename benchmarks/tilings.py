@@ -2,18 +2,23 @@
 
     python benchmarks/tilings.py                       # every network, every pair
     python benchmarks/tilings.py danet --tilings 64x1 200x3 512x2
+    python benchmarks/tilings.py landsat-5class --tilings 128x1x4 512x4x2 2048x64x1
 
-Every real pair is classified with one tiling after the other, tile side × batch size, by networks
-of random weights whose batch normalization has seen a scene, which scatters classes finer than a
-trained network does. Class map and confidence are compared with those of the first tiling, on the
-CPU. The table goes to ``benchmarks/results/tilings.md``,
-that of another runtime to ``tilings_RUNTIME.md``.
+Every real pair is classified with one tiling after the other, tile side × batch size × workers
+(all cores unless given), by networks of random weights whose batch normalization has seen a scene,
+which scatters classes finer than a trained network does, or by a shipped model, which takes the
+pairs with its bands. Class map and confidence are compared with those of the first tiling, on the
+CPU. The table goes to ``benchmarks/results/tilings.md``, that of another runtime to
+``tilings_RUNTIME.md``.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
 
@@ -28,6 +33,7 @@ from panloom.engine.scene.pair import ScenePair
 from panloom.models.bundle import save_model
 from panloom.models.card import Band, ModelCard
 from panloom.models.classes import ClassScheme, LandClass
+from panloom.models.file import find_model, read_card
 from panloom.models.networks import NETWORKS, build_network
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -43,7 +49,7 @@ def main() -> None:
     """Run every network on every pair and write the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("networks", nargs="*", default=list(NETWORKS))
-    parser.add_argument("--tilings", nargs="+", default=TILINGS, metavar="TILExBATCH")
+    parser.add_argument("--tilings", nargs="+", default=TILINGS, metavar="TILExBATCH[xWORKERS]")
     parser.add_argument("--runtime", choices=RUNTIMES[1:], default="torch")
     parser.add_argument("--data", type=Path, default=DATA, help="folder of real imagery")
     options = parser.parse_args()
@@ -51,8 +57,9 @@ def main() -> None:
     for name in options.networks:
         changed = pixels = 0
         with tempfile.TemporaryDirectory() as folder:
-            models = {bands: _model(Path(folder), name, bands, pairs) for bands in (4, 6)}
-            for ms, pan in pairs:
+            models = _models(Path(folder), name, pairs)
+            fitting = [pair for pair in pairs if _band_count(pair[0]) in models]
+            for ms, pan in fitting:
                 model = models[_band_count(ms)]
                 maps = [
                     _map(Path(folder), ms, pan, model, tiling, options.runtime)
@@ -62,7 +69,7 @@ def main() -> None:
                 pixels += sum(m[0].size for m in maps[1:])
         print(name, f"{changed} of {pixels:,} pixels", flush=True)
         tilings = ", ".join(options.tilings)
-        rows[name] = f"| {name} | {tilings} | {len(pairs)} | {pixels:,} | {changed} |"
+        rows[name] = f"| {name} | {tilings} | {len(fitting)} | {pixels:,} | {changed} |"
         _write(rows, options)
 
 
@@ -92,6 +99,13 @@ def _band_count(ms: str) -> int:
         return ms.count(",") + 1
     with rasterio.open(ms) as source:
         return int(source.count)
+
+
+def _models(folder: Path, name: str, pairs: list[Pair]) -> dict[int, str]:
+    """Return what stands for the name, a network's or a shipped model's, by the bands it takes."""
+    if name in NETWORKS:
+        return {bands: _model(folder, name, bands, pairs) for bands in (4, 6)}
+    return {len(read_card(find_model(name)).bands): name}
 
 
 def _model(folder: Path, name: str, bands: int, pairs: list[Pair]) -> str:
@@ -129,28 +143,40 @@ def _model(folder: Path, name: str, bands: int, pairs: list[Pair]) -> str:
 
 def _map(folder: Path, ms: str, pan: str, model: str, tiling: str, runtime: str) -> np.ndarray:
     """Return class codes and confidence (2, h, w) of one tiling."""
-    tile_px, batch_size = (int(n) for n in tiling.split("x"))
+    tile_px, batch_size, *workers = (int(n) for n in tiling.split("x"))
     files = folder / "map.tif", folder / "confidence.tif"
-    run(
-        ClassifyOptions(
-            ms,
-            pan,
-            str(files[0]),
-            model,
-            confidence=str(files[1]),
-            device="cpu",
-            tile_px=tile_px,
-            batch_size=batch_size,
-            runtime=runtime,
-            overwrite=True,
-        ),
-        lambda event: None,
+    options = ClassifyOptions(
+        ms,
+        pan,
+        str(files[0]),
+        model,
+        confidence=str(files[1]),
+        device="cpu",
+        tile_px=tile_px,
+        batch_size=batch_size,
+        runtime=runtime,
+        overwrite=True,
     )
+    with _cores(*workers):
+        run(options, lambda event: None)
     read = []
     for file in files:
         with rasterio.open(file) as source:
             read.append(source.read(1))
     return np.stack(read)
+
+
+@contextmanager
+def _cores(count: int | None = None) -> Iterator[None]:
+    """Let this process use ``count`` cores, of which the engine takes one for each worker."""
+    allowed = os.sched_getaffinity(0)
+    if count is not None and count > len(allowed):
+        raise ValueError(f"{count} workers need as many cores; there are {len(allowed)}")
+    os.sched_setaffinity(0, sorted(allowed)[:count])
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, allowed)
 
 
 def _page(options: argparse.Namespace) -> Path:
@@ -163,7 +189,9 @@ def _earlier(options: argparse.Namespace) -> dict[str, str]:
     path = _page(options)
     lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
     return {
-        line.split(" | ")[0][2:]: line for line in lines if line[2:].startswith(tuple(NETWORKS))
+        line.split(" | ")[0][2:]: line
+        for line in lines
+        if line.startswith("| ") and not line.startswith("| network")
     }
 
 
@@ -172,11 +200,12 @@ def _write(rows: dict[str, str], options: argparse.Namespace) -> None:
         "# Pixels that change with the tiling",
         "",
         f"`python benchmarks/tilings.py --runtime {options.runtime}`, {date.today().isoformat()},",
-        f"PyTorch {torch.__version__}, CPU. Tilings are tile side in MS pixels x batch size, each",
-        "compared with the first. A pixel has changed where its class or confidence differs.",
-        "Random weights. A run replaces the rows of its networks.",
+        f"PyTorch {torch.__version__}, CPU. Tilings are tile side in MS pixels x batch size, some",
+        "x workers, each compared with the first. A pixel has changed where its class or",
+        "confidence differs. Networks have random weights; `landsat-5class` is the shipped model",
+        "and takes the pairs with six bands. A run replaces the rows of its networks.",
         "",
-        "| network | tilings | pairs | pixels compared | changed |",
+        "| network or model | tilings | pairs | pixels compared | changed |",
         "|---|---|---|---|---|",
         *(rows[name] for name in sorted(rows)),
     ]
