@@ -8,9 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from panloom.models.depth_branches import normalized_differences
+from panloom.models.depth_branches import MsBranch, PanBranch, normalized_differences
 from panloom.models.exact import BlockConv2d, StencilConv2d, grow_twice, sigmoid
-from panloom.models.units import BoxGate, InvertedResidual, box_mean
+from panloom.models.units import BoxGate, ConvUnit, InvertedResidual, box_mean
 
 
 @pytest.mark.parametrize(("channels", "out", "kernel", "stride"), [(6, 5, 1, 1), (16, 32, 3, 3)])
@@ -30,6 +30,42 @@ def test_a_stencil_is_a_3x3_convolution(stride: int, shape: tuple[int, int]) -> 
     x = torch.randn(2, 2, *shape)
     plain = F.conv2d(x, layer.weight, layer.bias, stride, padding=1)
     torch.testing.assert_close(layer(x), plain, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+def test_a_stencil_inside_sees_nothing_beyond_its_input(stride: int) -> None:
+    layer = StencilConv2d(2, 3, stride)
+    x = torch.randn(2, 2, 9, 12)
+    plain = F.conv2d(x, layer.weight, layer.bias, stride)
+    torch.testing.assert_close(layer.inside(x), plain, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("edge_px", [1, 2, 6])
+@torch.inference_mode()
+def test_detail_made_again_is_the_detail_to_the_last_bit(edge_px: int) -> None:
+    branch = PanBranch(2, 32, 16, 3).eval()
+    pan = torch.randn(1, 1, 40, 36)
+    whole = branch.detail(pan)
+    inner = whole[..., edge_px:-edge_px, edge_px:-edge_px]
+    assert torch.equal(branch.detail(pan, edge_px), inner)
+    assert torch.equal(branch(pan)[0], whole)
+
+
+@torch.inference_mode()
+def test_attended_features_alone_are_those_of_all_depths() -> None:
+    ms, pan = torch.randn(1, 6, 20, 18), torch.randn(1, 1, 40, 36)
+    for spectral_shape in (False, True):
+        branch = MsBranch(6, 32, 3, spectral_shape).eval()
+        assert torch.equal(branch.attended(ms), branch(ms).attended)
+    pan_branch = PanBranch(2, 32, 16, 3).eval()
+    assert torch.equal(pan_branch.attended(pan), pan_branch(pan)[1].attended)
+
+
+@torch.no_grad()
+def test_a_unit_inside_is_the_unit_but_for_its_border() -> None:
+    unit = ConvUnit(8, 8, 5, depthwise=True).eval()
+    x = torch.randn(2, 8, 11, 9)
+    torch.testing.assert_close(unit.inside(x), unit(x)[..., 2:-2, 2:-2], atol=1e-6, rtol=1e-5)
 
 
 def test_sigmoid_is_correctly_rounded() -> None:
