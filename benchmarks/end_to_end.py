@@ -22,7 +22,6 @@ from scenes import MODEL, Pair, base_pair, mosaic
 from side_by_side import Contestant, ratio_text, time_in_turn
 from tile_plan import computed_per_written
 
-from panloom.engine.allocator import reuse_memory
 from panloom.engine.class_map import ClassMapWriter, MapPaths
 from panloom.engine.grid import Window
 from panloom.engine.predict import Predictor, TilePrediction
@@ -50,7 +49,6 @@ def main() -> None:
     parser.add_argument("--runtime", action="append", help="default: each that is installed")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    reuse_memory()
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
         pair = mosaic(base_pair(work), options.side, options.side, work)

@@ -1,10 +1,11 @@
 """Panloom beside tools that slide a window over one raster, with the same weights and scene.
 
-    python benchmarks/peers.py --peers-python VENV/bin/python [--side 2048] [--rounds 3]
+    python benchmarks/peers.py --peers-python VENV/bin/python [--sides 2048 4096] [--rounds 3]
 
 Those tools run in a Python environment of their own (``peers-requirements.txt``); without it their
-rows say "not measured". Every contestant is a process of its own; they run in turn, round by round.
-Prints the table and writes ``results/peers.md``. Linux only.
+rows say "not measured". Scenes after the first are for the tools as their users have them. Every
+contestant is a process of its own; they run in turn, round by round. Prints the tables and writes
+``results/peers.md``. Linux only.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ PEERS = {
     "monai": "MONAI `sliding_window_inference`",
     "monai-prepared": "the same, network prepared",
 }
+PREPARED = "-prepared"
 COLUMNS = ("what", "wall s", "CPU s", "Mpx/s", "peak RSS", "B/px", "same class")
 EXPLANATION = """
 Wall and CPU time are those of the call, imports apart; B/px is what it adds to the memory of a
@@ -68,22 +70,34 @@ def main() -> None:
     """Measure, print and write the tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--peers-python", metavar="PATH", help="Python with geoai and MONAI")
-    parser.add_argument("--side", type=int, default=2048, help="PAN pixels")
+    parser.add_argument("--sides", type=int, nargs="+", default=[2048, 4096], help="PAN pixels")
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        work = Path(folder)
-        pair = mosaic(base_pair(work), options.side, options.side, work)
-        publish("peers", _lines(pair, work, options))
+        publish("peers", _lines(Path(folder), options))
 
 
-def _lines(pair: Pair, work: Path, options: argparse.Namespace) -> Iterator[str]:
+def _lines(work: Path, options: argparse.Namespace) -> Iterator[str]:
+    base = base_pair(work)
     yield from head("Beside tools for one raster", packages=("torch", "onnxruntime", "openvino"))
     yield f"Peers: {_versions(options.peers_python)}."
-    yield f"Scene: {pair.text}, {pair.pixels / 1e6:.1f} Mpx. Model `{MODEL}`. Medians over"
+    yield f"Scenes: {base.text}, a part of it repeated. Model `{MODEL}`. Medians over"
     yield f"{options.rounds} rounds, ratios with their range."
+    (work / "panloom").symlink_to(ROOT, target_is_directory=True)
+    for number, side in enumerate(options.sides):
+        pair = mosaic(base, side, side, work)
+        yield from ("", f"## {pair.width:,} × {pair.height:,} PAN pixels")
+        peers = [name for name in PEERS if number == 0 or not name.endswith(PREPARED)]
+        yield from _of_scene(pair, peers, work, options)
+    yield from _explanation()
+
+
+def _of_scene(
+    pair: Pair, peers: list[str], work: Path, options: argparse.Namespace
+) -> Iterator[str]:
+    """Yield the tables of one scene: what each contestant takes, and the ratios."""
     job = _job(pair, work)
-    pythons = dict.fromkeys(PEERS, options.peers_python) | dict.fromkeys(
+    pythons = dict.fromkeys(peers, options.peers_python) | dict.fromkeys(
         installed_runtimes(), sys.executable
     )
     found: dict[str, list[Measured]] = {name: [] for name, python in pythons.items() if python}
@@ -94,7 +108,6 @@ def _lines(pair: Pair, work: Path, options: argparse.Namespace) -> Iterator[str]
     same = {name: float((codes == maps["torch"]).mean()) for name, codes in maps.items()}
     yield from table(COLUMNS, (_cells(n, found.get(n), pair.pixels, same.get(n)) for n in pythons))
     yield from _ratios(found)
-    yield from _explanation()
 
 
 def _job(pair: Pair, work: Path) -> dict[str, Any]:
@@ -106,7 +119,6 @@ def _job(pair: Pair, work: Path) -> dict[str, Any]:
         radiometry = fit_radiometry(card.radiometry, sample.ms, sample.pan)
         write_stacked(scene, work / "stacked.tif")
         inside = scene.map_window
-    (work / "panloom").symlink_to(ROOT, target_is_directory=True)
     return {
         "ms": pair.ms,
         "pan": pair.pan,

@@ -85,9 +85,6 @@ def engine(job: Job, runtime: str) -> Work:
     """Return what ``panloom classify`` does, on the pair itself, by one runtime."""
     from engine_run import classify
 
-    from panloom.engine.allocator import reuse_memory
-
-    reuse_memory()  # as the engine does with torch
     if runtime != "torch":
         importlib.import_module(runtime)
     return lambda: classify(job["ms"], job["pan"], job["output"], runtime=runtime)

@@ -77,8 +77,8 @@ def mosaic(pair: Pair, width: int, height: int, folder: Path) -> Pair:
             folder / f"mosaic_{width}x{height}_pan.vrt",
         )
         ms_size = -(-width // scale), -(-height // scale)
-        _write_vrt(names[0], ms, ms_size, PERIOD_MS_PX)
-        _write_vrt(names[1], pan, (width, height), PERIOD_MS_PX * scale)
+        _write_mosaic(names[0], ms, ms_size, PERIOD_MS_PX)
+        _write_mosaic(names[1], pan, (width, height), PERIOD_MS_PX * scale)
     text = f"{pair.text}, repeated every {PERIOD_MS_PX * scale:,} PAN pixels"
     return described(*names, text)
 
@@ -93,10 +93,25 @@ def scene_size(side: int, most_mpx: float) -> tuple[int, int]:
     return side, max(256, int(most_mpx * 1e6 / side) // 256 * 256)
 
 
-def _write_vrt(
+def _write_mosaic(
     path: Path, source: rasterio.DatasetReader, size: tuple[int, int], period: int
 ) -> None:
-    """Write a VRT of ``size`` (width, height) that repeats the source's first ``period`` pixels."""
+    """Write a VRT of ``size`` (width, height) that repeats the source's first ``period`` pixels.
+
+    It repeats a row of them, which is a VRT too: as one table of a thousand places for each band
+    it would take more memory than what is to be measured.
+    """
+    width, height = size
+    row = path.with_name(f"{path.stem}_row.vrt")
+    _write_vrt(row, source, (width, min(period, height)), (period, period))
+    with rasterio.open(row) as one_row:
+        _write_vrt(path, one_row, size, (width, period))
+
+
+def _write_vrt(
+    path: Path, source: rasterio.DatasetReader, size: tuple[int, int], step: tuple[int, int]
+) -> None:
+    """Write a VRT of ``size`` (width, height) that repeats the source's first ``step`` pixels."""
     width, height = size
     root = ET.Element("VRTDataset", rasterXSize=str(width), rasterYSize=str(height))
     ET.SubElement(root, "SRS").text = source.crs.to_wkt()
@@ -107,9 +122,9 @@ def _write_vrt(
         ET.SubElement(band, "Description").text = source.descriptions[index - 1] or ""
         if source.nodata is not None:
             ET.SubElement(band, "NoDataValue").text = str(source.nodata)
-        for row in range(0, height, period):
-            for col in range(0, width, period):
-                part = min(period, width - col), min(period, height - row)
+        for row in range(0, height, step[1]):
+            for col in range(0, width, step[0]):
+                part = min(step[0], width - col), min(step[1], height - row)
                 band.append(_simple_source(source, index, part, (col, row)))
     ET.ElementTree(root).write(path, encoding="utf-8")
 

@@ -28,7 +28,6 @@ from scenes import MODEL, Pair, base_pair, mosaic
 from side_by_side import Contestant, ratio_text, time_in_turn
 
 import panloom.engine
-from panloom.engine.allocator import reuse_memory
 from panloom.engine.scene.pair import ScenePair
 from panloom.models.bundle import load_bundle
 from panloom.models.file import find_model
@@ -68,7 +67,6 @@ def main() -> None:
     parser.add_argument("--runtime", action="append", help="default: each that is installed")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    reuse_memory()
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
         pair = mosaic(base_pair(work), options.side, options.side, work)
