@@ -1,6 +1,6 @@
 """Panloom beside tools that slide a window over one raster, with the same weights and scene.
 
-    python benchmarks/peers.py --peers-python VENV/bin/python [--sides 2048 4096] [--rounds 3]
+    python benchmarks/peers.py --peers-python VENV/bin/python [--sides 2048 4096] [--rounds 3 2]
 
 Those tools run in a Python environment of their own (``peers-requirements.txt``); without it their
 rows say "not measured". Scenes after the first are for the tools as their users have them. Every
@@ -71,7 +71,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--peers-python", metavar="PATH", help="Python with geoai and MONAI")
     parser.add_argument("--sides", type=int, nargs="+", default=[2048, 4096], help="PAN pixels")
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument(
+        "--rounds",
+        type=int,
+        nargs="+",
+        default=[3, 2],
+        help="for each scene; the last for the rest",
+    )
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         publish("peers", _lines(Path(folder), options))
@@ -82,26 +88,27 @@ def _lines(work: Path, options: argparse.Namespace) -> Iterator[str]:
     yield from head("Beside tools for one raster", packages=("torch", "onnxruntime", "openvino"))
     yield f"Peers: {_versions(options.peers_python)}."
     yield f"Scenes: {base.text}, a part of it repeated. Model `{MODEL}`. Medians over"
-    yield f"{options.rounds} rounds, ratios with their range."
+    yield "the rounds, ratios with their range."
     (work / "panloom").symlink_to(ROOT, target_is_directory=True)
     for number, side in enumerate(options.sides):
         pair = mosaic(base, side, side, work)
-        yield from ("", f"## {pair.width:,} × {pair.height:,} PAN pixels")
+        rounds = options.rounds[min(number, len(options.rounds) - 1)]
+        yield from ("", f"## {pair.width:,} × {pair.height:,} PAN pixels, rounds: {rounds}")
         peers = [name for name in PEERS if number == 0 or not name.endswith(PREPARED)]
-        yield from _of_scene(pair, peers, work, options)
+        yield from _of_scene(pair, peers, work, rounds, options.peers_python)
     yield from _explanation()
 
 
 def _of_scene(
-    pair: Pair, peers: list[str], work: Path, options: argparse.Namespace
+    pair: Pair, peers: list[str], work: Path, rounds: int, peers_python: str | None
 ) -> Iterator[str]:
     """Yield the tables of one scene: what each contestant takes, and the ratios."""
     job = _job(pair, work)
-    pythons = dict.fromkeys(peers, options.peers_python) | dict.fromkeys(
+    pythons = dict.fromkeys(peers, peers_python) | dict.fromkeys(
         installed_runtimes(), sys.executable
     )
     found: dict[str, list[Measured]] = {name: [] for name, python in pythons.items() if python}
-    for _ in range(options.rounds):
+    for _ in range(rounds):
         for name, results in found.items():
             results.append(_run(str(pythons[name]), name, job, work))
     maps = {name: _map(name, work, job) for name in found}

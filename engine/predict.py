@@ -24,10 +24,17 @@ from .patchwise import Patchwise, patch_form
 from .progress import Report
 from .radiometry import Radiometry
 from .read_ahead import read_ahead
-from .runtimes.choice import TORCH_ONLY, RuntimeStart, RuntimeUse, RuntimeWish, start_runtime
+from .runtimes.choice import (
+    TORCH_ONLY,
+    RuntimeStart,
+    RuntimeUse,
+    RuntimeWish,
+    start_runtime,
+    wanted_runtime,
+)
 from .runtimes.frugal_runtime import FrugalRuntime
 from .runtimes.map_step import MapForm, MapStep
-from .runtimes.runtime import CannotRunError, Pieces, Runtime
+from .runtimes.runtime import TORCH, CannotRunError, Pieces, Runtime
 from .runtimes.torch_runtime import TorchRuntime
 from .scene.pair import ScenePair, TileData
 from .tiling import Tile
@@ -81,6 +88,8 @@ class Predictor:
         not fit the device's memory, InputError where the network has no patch form and is to be
         evaluated in it.
         """
+        if self.device.is_cpu and wanted_runtime(self.wish, self.device)[0] == TORCH:
+            reuse_memory()  # before there are threads: each would have memory of its own
         turns: Turns[list[TilePrediction]] = Turns(
             1 + len(self.device.others), self.workers, self._one_thread()
         )
@@ -110,7 +119,7 @@ class Predictor:
         if self.used is None:
             self.used = turns.call(partial(self._start, tile.halo_px, first))
             if self.device.is_cpu and isinstance(self.used.runtime, TorchRuntime):
-                reuse_memory()  # other runtimes keep memory themselves
+                reuse_memory()  # perhaps in another's place, which keeps memory itself
             self._runtimes = self._frugal(self.used.runtime)
             self.report(self.used.note)
             pieces = self.used.first

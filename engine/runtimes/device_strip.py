@@ -39,14 +39,14 @@ class DeviceStrip:
         whole = self.window.refine(self.ratio)
         fine = [window.refine(self.ratio) for window in windows]
         masks = [
-            None if mask is None else torch.stack([mask[part(f, whole)] for f in fine])[:, None]
+            None if mask is None else _stack([mask[part(f, whole)] for f in fine])[:, None]
             for mask in (self.ms_valid, self.pan_valid)
         ]
         valid = _both(_both(*masks), self._in_map(fine))
         shape = len(fine), 1, *fine[0].shape
         return (
-            torch.stack([self.ms[(slice(None), *part(w, self.window))] for w in windows]),
-            torch.stack([self.pan[(slice(None), *part(f, whole))] for f in fine]),
+            _stack([self.ms[(slice(None), *part(w, self.window))] for w in windows]),
+            _stack([self.pan[(slice(None), *part(f, whole))] for f in fine]),
             *(self._all_true(shape) if mask is None else mask for mask in (*masks, valid)),
         )
 
@@ -128,6 +128,13 @@ class DeviceStrips:
             pixels.window, pixels.ratio, pixels.map_window, ms, pan, ms_valid, pan_valid
         )
         return strip, sent
+
+
+def _stack(parts: Sequence[Tensor]) -> Tensor:
+    """Return parts as one batch; not every device stacks uint16, but each copies its 16 bits."""
+    if parts[0].dtype == torch.uint16:
+        return torch.stack([part.view(torch.int16) for part in parts]).view(torch.uint16)
+    return torch.stack(list(parts))
 
 
 def _both(first: Tensor | None, second: Tensor | None) -> Tensor | None:
