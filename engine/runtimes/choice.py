@@ -32,10 +32,10 @@ from .runtime import (
 )
 from .torch_runtime import TorchRuntime
 
-FEW_PX = 4_000_000
+FEW_PX = 2_000_000
 """PAN pixels of a map up to which ``auto`` takes torch.
 
-With four cores `benchmarks/peers.py` found torch and ONNX Runtime level at 4.2 million.
+From the command line, with four cores, torch and ONNX Runtime are level at 2.1 million.
 """
 LEAST_IN_HALF = 0.999
 """Share of valid pixels with single precision's class that half precision has to reach."""
@@ -99,13 +99,13 @@ def require_runtime(wish: RuntimeWish, device: Device) -> None:
             f"{' and '.join(missing)} {'is' if one else 'are'} not installed.",
             "no-runtime",
             f"Install {'it' if one else 'them'} (`pip install {' '.join(missing)}`), or leave "
-            "`--runtime` out.",
+            "`--runtime` at auto.",
         )
     if not device.is_cpu:
         raise InputError(
             f"{title} was asked for, which Panloom runs on the CPU; the device is {device.torch}.",
             "runtime-device",
-            "Add `--device cpu`, or leave `--runtime` out.",
+            "Add `--device cpu`, or leave `--runtime` at auto.",
         )
     if wish.evaluation == "patch" or wish.precision not in ("auto", "fp32"):
         patch = wish.evaluation == "patch"

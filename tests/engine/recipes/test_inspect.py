@@ -142,12 +142,12 @@ def test_a_run_is_planned_for_a_model_that_fits(write: Any) -> None:
 
 @pytest.mark.parametrize(
     ("ms_px", "missing", "runtime"),
-    [(1010, "", "ONNX Runtime"), (990, "", "torch"), (1010, "onnx", "torch")],
+    [(712, "", "ONNX Runtime"), (700, "", "torch"), (712, "onnx", "torch")],
 )
 def test_the_plan_names_the_runtime_that_a_run_takes(
     ms_px: int, missing: str, runtime: str, write: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """ONNX Runtime above 4 million PAN pixels, if both of its packages are there."""
+    """ONNX Runtime above 2 million PAN pixels, if both of its packages are there."""
     on_cpu = device.choose_device("cpu")
     monkeypatch.setattr(choice, "find_spec", lambda name: None if name == missing else name)
     monkeypatch.setattr(device, "choose_device", lambda name: on_cpu)

@@ -147,7 +147,7 @@ GPU = Device(torch.device("cuda", 0), "")
         (
             RuntimeWish("onnxruntime"), GPU,
             "ONNX Runtime was asked for, which Panloom runs on the CPU; the device is cuda:0. "
-            "Add `--device cpu`, or leave `--runtime` out.",
+            "Add `--device cpu`, or leave `--runtime` at auto.",
         ),
         (
             RuntimeWish("onnxruntime", evaluation="patch"), CPU,
@@ -170,7 +170,7 @@ def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
         require_runtime(RuntimeWish("openvino"), CPU)
     assert str(caught.value) == (
         "OpenVINO was asked for, and the package openvino is not installed. Install it "
-        "(`pip install openvino`), or leave `--runtime` out."
+        "(`pip install openvino`), or leave `--runtime` at auto."
     )
 
 
@@ -180,5 +180,5 @@ def test_missing_packages_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
         require_runtime(RuntimeWish("onnxruntime"), CPU)
     assert str(caught.value) == (
         "ONNX Runtime was asked for, and the packages onnxruntime and onnx are not installed. "
-        "Install them (`pip install onnxruntime onnx`), or leave `--runtime` out."
+        "Install them (`pip install onnxruntime onnx`), or leave `--runtime` at auto."
     )
