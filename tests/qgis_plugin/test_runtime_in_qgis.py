@@ -96,7 +96,7 @@ def test_a_runtime_that_the_engine_lacks_is_named(qgis, sample_pair, python_with
     answer = classify(qgis, asked, PANLOOM_PYTHON=python_without_onnx)
     assert answer["error"] == (
         "ONNX Runtime was asked for, and the packages onnxruntime and onnx are not installed.\n"
-        "Install them (`pip install onnxruntime onnx`), or leave “Runtime” out."
+        "Install them (`pip install onnxruntime onnx`), or leave “Runtime” at auto."
     )
     assert not target.exists()
 
