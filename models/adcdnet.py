@@ -105,7 +105,7 @@ class AdcdNet(FusionNetwork):
         del ms_features, pan_features
         seen_px = min(margin_px, self.decoder.reach_px)
         wide = self.context(fused, margin_px - cut_px - seen_px)  # (B, width, h', w')
-        # Half of the memory would go into keeping the detail until here; it is quickly made again.
+        # Kept until here the detail would be a quarter of the memory; it is quickly made again.
         detail = self.pan_branch.detail(pan, (margin_px - seen_px) * self.ratio)
         logits: Tensor = self.decoder(wide, detail, seen_px)
         return logits

@@ -15,9 +15,9 @@ import rasterio
 import torch
 
 from panloom.benchmarks.scenes import Pair, described
-from panloom.engine.device import Device
 from panloom.engine.sample.pair import write_sample_pair
 from panloom.engine.scene.pair import ScenePair
+from tests.engine.accelerator import Accelerator
 
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 
@@ -28,18 +28,6 @@ def gpu() -> Iterator[ModuleType]:
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(BENCHMARKS)
         yield importlib.import_module("gpu")
-
-
-class Accelerator(Device):
-    """A device that is none of the CPU's, as far as anybody asks."""
-
-    @property
-    def is_cpu(self) -> bool:
-        return False
-
-    @property
-    def workers(self) -> int:
-        return 2
 
 
 @pytest.fixture

@@ -31,6 +31,7 @@ from panloom.engine.scene.tile_data import Pixels
 from panloom.engine.tiling import Tile, plan_tiles
 from panloom.models.bundle import ModelBundle
 
+from .accelerator import Accelerator
 from .conftest import LEFT, TOP, WriteRaster
 from .runtimes.random_networks import LOOK, card_of, network_of
 
@@ -38,18 +39,6 @@ CPU = torch.device("cpu")
 WIDTH, HEIGHT, TILE_PX = 61, 50, 9  # 7 × 6 tiles
 NETWORK = network_of("adcdnet_patch", "")
 HALO = NETWORK.halo_px
-
-
-class Accelerator(Device):
-    """A device that is none of the CPU's, as far as anybody asks."""
-
-    @property
-    def is_cpu(self) -> bool:
-        return False
-
-    @property
-    def workers(self) -> int:
-        return 2 * (1 + len(self.others))
 
 
 @dataclass
