@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Generator, Iterable
 
 from .scene.pair import ScenePair, TileData
-from .scene.strips import Strip, StripReader, plan_strips
+from .scene.strips import Strip, StripReader, kept_bytes, plan_strips
 from .scene.tile_data import Pixels
 from .tiling import Tile
 
@@ -64,7 +64,8 @@ def _read(pair: ScenePair, tiles: list[Tile], handover: _Handover) -> None:
     try:
         reader = StripReader(pair.images, handover.check)
         images = pair.images
-        for strip in plan_strips(tiles, images.bytes_per_ms_px, images.strip_bytes):
+        most_bytes = images.strip_bytes(kept_bytes(tiles, images.bytes_per_ms_px))
+        for strip in plan_strips(tiles, images.bytes_per_ms_px, most_bytes):
             handover.wait_for_room()
             handover.put(strip, reader.read(strip))
         handover.end(None)

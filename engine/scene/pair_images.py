@@ -21,6 +21,9 @@ _PIECE_BYTES = 16 * 2**20
 
 _STRIP_BYTES = 160 * 2**20
 _TILED_STRIP_BYTES = 32 * 2**20
+_LEAST_STRIP_BYTES = 8 * 2**20
+"""Of files in tiles a strip is narrower by half of what is kept beside two of them, down to this:
+memory depends little on the scene's width."""
 
 _RESAMPLED = Pieces(128, 1024)
 """Small enough for a processor's cache, and for what is read around a piece on a turned grid."""
@@ -61,11 +64,14 @@ class PairImages:
         masks = fine * (ms.may_hide + pan.may_hide)
         return self.ms.count * self.ms.dtype.itemsize + fine * self.pan.dtype.itemsize + masks
 
-    @property
-    def strip_bytes(self) -> int:
-        """The most that a strip should take: of files in tiles, columns can be read for less."""
-        is_tiled = all(raster.is_tiled for raster in self.rasters)
-        return _TILED_STRIP_BYTES if is_tiled else _STRIP_BYTES
+    def strip_bytes(self, kept_bytes: int) -> int:
+        """Return the most that a strip should take while so much is kept for the next ones.
+
+        Of files in tiles, columns can be read for less.
+        """
+        if not all(raster.is_tiled for raster in self.rasters):
+            return _STRIP_BYTES
+        return max(_LEAST_STRIP_BYTES, _TILED_STRIP_BYTES - kept_bytes // 2)
 
     def read(self, window: Window) -> Pixels:
         """Return the pixels of a window on the MS grid, which may reach beyond the scene."""

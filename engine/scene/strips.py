@@ -54,6 +54,14 @@ def plan_strips(tiles: Sequence[Tile], bytes_per_ms_px: int, most_bytes: int) ->
         start = stop
 
 
+def kept_bytes(tiles: Sequence[Tile], bytes_per_ms_px: int) -> int:
+    """Return what ``StripReader`` keeps of a row of tiles for the next one, at most."""
+    if not tiles:
+        return 0
+    width = max(tile.read.right for tile in tiles) - min(tile.read.col for tile in tiles)
+    return 2 * tiles[0].halo_px * width * bytes_per_ms_px
+
+
 class StripReader:
     """Reads strips from the top down, keeping the rows that the next ones need again."""
 

@@ -113,7 +113,7 @@ def pair(write_raster: WriteRaster, monkeypatch: pytest.MonkeyPatch) -> Any:
     with ScenePair.open(*paths, ratio=2) as opened:
         read = TILE_PX + 2 * HALO
         sections = read * (3 * TILE_PX + read) * opened.images.bytes_per_ms_px
-        monkeypatch.setattr(PairImages, "strip_bytes", sections)
+        monkeypatch.setattr(PairImages, "strip_bytes", lambda *_: sections)
         yield opened
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,10 @@ from panloom.engine.grid import Window
 from panloom.engine.read_ahead import read_ahead
 from panloom.engine.scene.pair import ScenePair
 from panloom.engine.scene.pair_images import PairImages
-from panloom.engine.scene.strips import StripReader, plan_strips
+from panloom.engine.scene.strips import StripReader, kept_bytes, plan_strips
 from panloom.engine.tiling import Tile, plan_tiles
+
+from .conftest import WriteRaster
 
 LEFT, TOP = 700_000.0, 5_930_000.0
 ARRAYS = ("ms", "pan", "ms_valid", "pan_valid", "valid")
@@ -92,7 +95,7 @@ def test_batches_by_strip_are_of_one_strip_and_know_it(
     with open_pair(hide="nodata") as pair:
         tiles = plan_tiles(52, 45, 8, 2, 1)
         most = 30 * tiles[0].read.height * pair.images.bytes_per_ms_px
-        monkeypatch.setattr(PairImages, "strip_bytes", most)
+        monkeypatch.setattr(PairImages, "strip_bytes", lambda *_: most)
         strips = [s.tiles for s in plan_strips(tiles, pair.images.bytes_per_ms_px, most)]
         batches = list(read_ahead(pair, tiles, batch_size, by_strip=True))
         wanted = [strip[n : n + batch_size] for strip in strips for n in _starts(strip, batch_size)]
@@ -171,6 +174,47 @@ def test_wide_strips_are_divided(open_pair: Any) -> None:
                 for name in ARRAYS:
                     found = getattr(pixels.cut(tile.read), name)
                     assert np.array_equal(found, getattr(pair.read_raw(tile.read), name))
+
+
+def test_what_a_row_of_tiles_keeps_for_the_next_one_is_known_before(open_pair: Any) -> None:
+    tiles = plan_tiles(52, 45, 8, 2, 1)
+    with open_pair(hide="nodata") as pair:
+        images = pair.images
+        most = 30 * tiles[0].read.height * images.bytes_per_ms_px
+        reader, kept = StripReader(images), []
+        for strip in plan_strips(tiles, images.bytes_per_ms_px, most):
+            reader.read(strip)
+            kept.append(sum(_bytes_kept(rows) for rows in (reader._ms, reader._pan)))
+        strips = kept_bytes(tiles, images.bytes_per_ms_px)
+    # strips of a row read some columns twice, and whole masks are not kept
+    assert 0.8 * strips < max(kept) < 1.2 * strips
+    assert kept_bytes([], 30) == 0
+
+
+def _bytes_kept(reader: Any) -> int:
+    arrays = [array for rows in reader._kept for array in (rows.dn, rows.valid)]
+    return sum(array.nbytes for array in arrays if array is not None)
+
+
+def test_strips_of_files_in_tiles_make_room_for_what_is_kept(write_raster: WriteRaster) -> None:
+    place = Affine(0.5, 0, LEFT, 0, -0.5, TOP)
+    ms, pan = np.ones((2, 64, 64), np.uint8), np.ones((1, 256, 256), np.uint8)
+
+    def most(**profile: Any) -> Callable[[int], int]:
+        paths = (
+            write_raster("ms.tif", ms, place @ Affine.scale(4), **profile),
+            write_raster("pan.tif", pan, place, **profile),
+        )
+        with ScenePair.open(*paths, ratio=4) as pair:
+            return pair.images.strip_bytes
+
+    mib = 2**20
+    in_rows = most()
+    assert in_rows(0) == in_rows(36 * mib)  # rows of the file are read whole, or not at all
+    in_tiles = most(tiled=True, blockxsize=32, blockysize=32)
+    # two strips and what is kept take as much in every scene, as long as that is possible
+    assert 2 * in_tiles(0) == 2 * in_tiles(10 * mib) + 10 * mib == 2 * in_tiles(36 * mib) + 36 * mib
+    assert in_tiles(400 * mib) == in_tiles(500 * mib) > 0
 
 
 # --- how it ends ---

@@ -84,7 +84,7 @@ def test_tiny_scenes_are_reflected_on_the_device_too(open_pair: Any, size: tuple
 def test_strips_in_sections_come_through_buffers_smaller_than_they_are(
     open_pair: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(PairImages, "strip_bytes", 30 * 12 * 50)
+    monkeypatch.setattr(PairImages, "strip_bytes", lambda *_: 30 * 12 * 50)
     queue = LateQueue()
     strips = DeviceStrips(StagedCopies(queue, buffer_bytes=1000, buffers=2))
     with open_pair(hide="nodata") as pair:
