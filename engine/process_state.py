@@ -18,6 +18,7 @@ from typing import Any
 import torch
 
 from . import outputs
+from .runtimes.onnx_memory import give_back_pool
 
 _backends: Any = torch.backends  # most of it has no types
 _SWITCHES: tuple[tuple[Any, str], ...] = (
@@ -82,6 +83,7 @@ def left_as_found(state: ProcessState) -> Iterator[None]:
         outputs.remove_live_drafts()
         state.restore()
         gc.collect()  # an error's traceback holds datasets and arrays in circles
+        give_back_pool()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
         _trim_heap()

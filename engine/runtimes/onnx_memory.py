@@ -54,7 +54,12 @@ def returning() -> RunOptions:
 
 
 def give_back_pool() -> None:
-    """Empty the pool but for what runs are using; sessions that are gone leave it as it was."""
+    """Empty the pool but for what runs are using; sessions that are gone leave it as it was.
+
+    A process that ends need not.
+    """
+    if not _shared_pool.cache_info().currsize:
+        return
     import onnxruntime
 
     options = onnxruntime.SessionOptions()

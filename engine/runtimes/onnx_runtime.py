@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
-from weakref import finalize
 
 import numpy as np
 
 from ..radiometry import Radiometry
 from ..scene.pair import TileData
 from .map_step import INPUTS, float_arrays_of
-from .onnx_memory import give_back_pool, returning, use_shared_pool
+from .onnx_memory import returning, use_shared_pool
 from .runtime import CannotRunError, Pieces, first_line
 
 if TYPE_CHECKING:
@@ -31,7 +30,6 @@ class OnnxRuntime:
         self._radiometry = radiometry
         self._version = onnxruntime.__version__
         self._first_run: RunOptions | None = returning()
-        finalize(self, give_back_pool).atexit = False
 
     @property
     def title(self) -> str:
