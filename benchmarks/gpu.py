@@ -7,8 +7,7 @@ map with its overviews. The scene repeats a small pair: in VRT files, whose bloc
 they were decoded once, or written out as uncompressed GeoTIFFs (5 GB for the default side). Prints
 the tables and writes ``results/gpu.md``.
 
-CUDA graphs and ``torch.compile`` are open: the engine has neither, and nobody has measured here
-what they would gain on patches as large as these or cost at the start of a run.
+Why the engine has neither CUDA graphs nor ``torch.compile``: docs/decisions/0014.
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ def read_ahead(
     """Yield batches of tiles with their pixels, as ``pair.read_raw`` gives them, in order.
 
     ``strips`` are in memory at once, as long as nobody waits for more. With ``by_strip`` no batch
-    has tiles of two, and tiles know their ``source``.
+    has tiles of two, a strip has enough for a batch, and tiles know their ``source``.
 
     One thread reads strips of tiles; ``pair`` belongs to it until the generator ends or is closed,
     which ends the thread. Pixels are views of a strip, and a strip lives as long as they do:
@@ -35,7 +35,10 @@ def read_ahead(
     """
     planned = list(tiles)
     handover = _Handover(strips)
-    reader = threading.Thread(target=_read, args=(pair, planned, handover), daemon=True)
+    least_tiles = batch_size if by_strip else 1
+    reader = threading.Thread(
+        target=_read, args=(pair, planned, least_tiles, handover), daemon=True
+    )
     reader.start()
     try:
         yield from _batches(handover, batch_size, by_strip=by_strip)
@@ -60,12 +63,13 @@ def _batches(
         yield batch
 
 
-def _read(pair: ScenePair, tiles: list[Tile], handover: _Handover) -> None:
+def _read(pair: ScenePair, tiles: list[Tile], least_tiles: int, handover: _Handover) -> None:
     try:
         reader = StripReader(pair.images, handover.check)
         images = pair.images
-        most_bytes = images.strip_bytes(kept_bytes(tiles, images.bytes_per_ms_px))
-        for strip in plan_strips(tiles, images.bytes_per_ms_px, most_bytes):
+        px_bytes = images.bytes_per_ms_px
+        most_bytes = images.strip_bytes(kept_bytes(tiles, px_bytes))
+        for strip in plan_strips(tiles, px_bytes, most_bytes, least_tiles):
             handover.wait_for_room()
             handover.put(strip, reader.read(strip))
         handover.end(None)

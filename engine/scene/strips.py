@@ -34,8 +34,10 @@ class Strip:
         return Window(first.col, first.row, last.right - first.col, first.height)
 
 
-def plan_strips(tiles: Sequence[Tile], bytes_per_ms_px: int, most_bytes: int) -> Iterator[Strip]:
-    """Yield strips of tiles in their order, of ``most_bytes`` unless a single tile has more.
+def plan_strips(
+    tiles: Sequence[Tile], bytes_per_ms_px: int, most_bytes: int, least_tiles: int = 1
+) -> Iterator[Strip]:
+    """Yield strips of tiles in their order, of ``most_bytes`` unless ``least_tiles`` have more.
 
     Tiles of one strip read the same rows and columns without a gap: of an area of interest no more
     is read than its tiles.
@@ -46,7 +48,7 @@ def plan_strips(tiles: Sequence[Tile], bytes_per_ms_px: int, most_bytes: int) ->
         widest = most_bytes // (bytes_per_ms_px * first.height)
         stop = start + 1
         while stop < len(tiles) and _continues(tiles, stop):
-            if tiles[stop].read.right - first.col > widest:
+            if stop - start >= least_tiles and tiles[stop].read.right - first.col > widest:
                 break
             stop += 1
         later = (tile.read.row for tile in tiles[stop:] if tile.read.row != first.row)

@@ -177,17 +177,19 @@ def assert_same(found: tuple[np.ndarray, ...], wanted: tuple[np.ndarray, ...]) -
     np.testing.assert_array_equal(found[1], wanted[1])
 
 
-@pytest.mark.parametrize("batch_size", [1, 3, 8])
+@pytest.mark.parametrize(("batch_size", "most", "strips"), [(1, 1, 2), (3, 3, 2), (8, 7, 1)])
 def test_the_map_is_that_of_the_cpu_and_all_windows_are_cut_on_the_device(
-    pair: ScenePair, wanted: Any, monkeypatch: pytest.MonkeyPatch, batch_size: int
-) -> None:
+    pair: ScenePair, wanted: Any, monkeypatch: pytest.MonkeyPatch,
+    batch_size: int, most: int, strips: int,
+) -> None:  # fmt: skip
+    """A row has seven tiles; a strip four, or as many as a batch."""
     memory = Memory()
     run = Run(monkeypatch, memory, batch_size=batch_size)
     assert_same(run.map(pair), wanted)
     assert all(cut for cut, _ in memory.batches)
-    assert max(count for _, count in memory.batches) == min(batch_size, 4)
+    assert max(count for _, count in memory.batches) == most
     assert run.said == [Message("started")]
-    assert len(memory.sent) == 12  # 6 rows of tiles, each in two strips
+    assert len(memory.sent) == 6 * strips  # of each row of tiles
 
 
 def test_several_devices_get_strips_in_turn_and_make_the_same_map(

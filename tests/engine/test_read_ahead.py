@@ -96,7 +96,8 @@ def test_batches_by_strip_are_of_one_strip_and_know_it(
         tiles = plan_tiles(52, 45, 8, 2, 1)
         most = 30 * tiles[0].read.height * pair.images.bytes_per_ms_px
         monkeypatch.setattr(PairImages, "strip_bytes", lambda *_: most)
-        strips = [s.tiles for s in plan_strips(tiles, pair.images.bytes_per_ms_px, most)]
+        planned = plan_strips(tiles, pair.images.bytes_per_ms_px, most, batch_size)
+        strips = [strip.tiles for strip in planned]
         batches = list(read_ahead(pair, tiles, batch_size, by_strip=True))
         wanted = [strip[n : n + batch_size] for strip in strips for n in _starts(strip, batch_size)]
         assert [tuple(tile for tile, _ in batch) for batch in batches] == wanted
@@ -215,6 +216,15 @@ def test_strips_of_files_in_tiles_make_room_for_what_is_kept(write_raster: Write
     # two strips and what is kept take as much in every scene, as long as that is possible
     assert 2 * in_tiles(0) == 2 * in_tiles(10 * mib) + 10 * mib == 2 * in_tiles(36 * mib) + 36 * mib
     assert in_tiles(400 * mib) == in_tiles(500 * mib) > 0
+
+
+def test_a_strip_has_enough_tiles_for_a_batch(open_pair: Any) -> None:
+    tiles = plan_tiles(52, 45, 8, 2, 1)
+    per_row = sum(tile.write.row == 0 for tile in tiles)
+    for least, counts in [(1, [1] * per_row), (3, [3, 3, per_row - 6]), (100, [per_row])]:
+        strips = list(plan_strips(tiles, 30, 1, least))
+        assert [len(s.tiles) for s in strips if s.tiles[0].write.row == 0] == counts
+        assert [tile for strip in strips for tile in strip.tiles] == tiles
 
 
 # --- how it ends ---
