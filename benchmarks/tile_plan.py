@@ -7,15 +7,14 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from panloom.engine.device import Device
-from panloom.engine.tiling import ON_GPU, Tile, TileLimits, choose_tile_px, plan_tiles
+from panloom.engine.tiling import Tile, choose_tile_px, plan_tiles
+from panloom.engine.workload import Room
 from panloom.models.contract import FusionNetwork
 
 
 def plan(size: tuple[int, int], network: FusionNetwork, device: Device) -> list[Tile]:
     """Return the tiles of a scene of ``size``, (width, height) in MS pixels."""
-    limits = ON_GPU
-    if device.is_cpu:
-        limits = TileLimits(device.workers, bytes_per_px=network.bytes_per_px)
+    limits = Room.on(device).limits(network.bytes_per_px)
     tile_px = choose_tile_px(size, network.halo_px, network.lattice_px, limits)
     return plan_tiles(*size, tile_px, network.halo_px, network.lattice_px)
 

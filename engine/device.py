@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from dataclasses import dataclass
 import torch
 
 from .errors import DeviceError
+from .machine import usable_cores
 
 _MOST_WORKERS = 16
 """Each worker takes some hundred MB."""
@@ -47,8 +47,7 @@ class Device:
             return 2 * (1 + len(self.others))
         if not self.is_cpu:
             return 1
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-        return min(_MOST_WORKERS, cores or 1)
+        return min(_MOST_WORKERS, usable_cores())
 
 
 @contextmanager

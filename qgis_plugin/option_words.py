@@ -19,7 +19,7 @@ PARAMETERS = {
 }
 """The parameter that gives an option its value, by the title that it has in every dialog."""
 
-WITHOUT_PARAMETER = frozenset({"evaluation", "overwrite", "precision", "tile-px"})
+WITHOUT_PARAMETER = frozenset({"batch-size", "evaluation", "overwrite", "precision", "tile-px"})
 """Options that no dialog has. Tools always overwrite; the others can be typed in a shell."""
 
 _OPTION = re.compile(r"`--([a-z0-9-]+)(?: ([^`]*))?`")

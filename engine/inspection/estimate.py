@@ -19,7 +19,8 @@ from ..device import Device
 from ..grid import Grid
 from ..runtimes.choice import TITLES, RuntimeWish, wanted_runtime
 from ..runtimes.runtime import TORCH
-from ..tiling import ON_GPU, Tile, TileLimits, choose_tile_px, plan_tiles
+from ..tiling import Tile, choose_tile_px, plan_tiles
+from ..workload import Room
 
 _SIDES_PX = (32, 128)
 _TILES_IN_MEMORY = 4
@@ -53,13 +54,12 @@ def estimate(bundle: ModelBundle, device: Device, ms_grid: Grid) -> Estimate:
     Reading, writing and polygons are not in it; on a machine with other work it is too low.
     """
     network, size = bundle.network, (ms_grid.width, ms_grid.height)
-    limits = ON_GPU
-    if device.is_cpu:
-        limits = TileLimits(device.workers, bytes_per_px=network.bytes_per_px)
+    room = Room.on(device)
+    limits = room.limits(network.bytes_per_px)
     tile_px = choose_tile_px(size, network.halo_px, network.lattice_px, limits)
     tiles = plan_tiles(*size, tile_px, network.halo_px, network.lattice_px)
     per_tile, per_pixel = _measure_as_run(bundle, device)
-    at_once = min(device.workers, len(tiles))
+    at_once = min(room.workers(tiles, 1, network.bytes_per_px, chosen=False), len(tiles))
     runtime, _ = wanted_runtime(RuntimeWish("auto", _pixels(bundle, ms_grid)), device)
     pixels = [tile.read.width * tile.read.height for tile in tiles]
     memory = _input_bytes(tiles, bundle) + at_once * network.bytes_per_px * max(pixels)

@@ -34,8 +34,9 @@ from ..runtimes.choice import RuntimeWish, require_runtime
 from ..scene.pair import PairNeeds, ScenePair
 from ..scene.raster_files import gdal_cache
 from ..style import polygon_style_path, write_polygon_style, write_raster_style
-from ..tiling import ON_GPU, Tile, TileLimits, choose_tile_px, plan_tiles
+from ..tiling import Tile, choose_tile_px, plan_tiles
 from ..version import __version__
+from ..workload import Room
 
 
 @dataclass(frozen=True)
@@ -115,7 +116,9 @@ def run(options: ClassifyOptions, report: Report) -> Result:
             else:
                 bundle = load_shared_bundle(model_path)
                 predictor = _predictor(bundle, radiometry, area, options, device, report)
-                plan = _tiles(area, bundle, options, device)
+                room = Room.on(device)
+                plan = _tiles(area, bundle, options, room)
+                predictor.workers = _workers(room, plan, predictor, options)
                 tiles, predictions = len(plan), predictor.predict(pair, plan)
             share = 0.7 if options.polygons else 0.95
             scratch = drafts.get("confidence") or outputs.scratch(drafts["map"], ".tif")
@@ -213,18 +216,28 @@ def _predictor(
     )
 
 
-def _tiles(
-    area: _Area, bundle: ModelBundle, options: ClassifyOptions, device: Device
-) -> list[Tile]:
+def _workers(room: Room, tiles: list[Tile], predictor: Predictor, options: ClassifyOptions) -> int:
+    """Return how many batches to compute at once, and say where that is less than usual."""
+    usual, chosen = room.device.workers, options.tile_px or options.batch_size
+    if options.evaluation == "patch":  # takes little at once, whatever the tile
+        return usual
+    workers = room.workers(
+        tiles, predictor.batch_size, predictor.bundle.network.bytes_per_px, chosen=bool(chosen)
+    )
+    if workers < usual:
+        text = f"Cores used: {workers} of {usual}; more tiles at once do not fit the memory."
+        predictor.report(Message(text))
+    return workers
+
+
+def _tiles(area: _Area, bundle: ModelBundle, options: ClassifyOptions, room: Room) -> list[Tile]:
     """Return the tiles over ``area`` on the scene's MS grid, aligned to the network's lattice."""
     network = bundle.network
     part = area.ms_window
     col = part.col // network.lattice_px * network.lattice_px
     row = part.row // network.lattice_px * network.lattice_px
     size = (part.right - col, part.bottom - row)
-    limits = ON_GPU
-    if device.is_cpu:
-        limits = TileLimits(device.workers, bytes_per_px=network.bytes_per_px)
+    limits = room.limits(network.bytes_per_px)
     usual = choose_tile_px(size, network.halo_px, network.lattice_px, limits)
     tile_px = options.tile_px or (PATCH_TILE_PX if options.evaluation == "patch" else usual)
     tiles = plan_tiles(*size, tile_px, network.halo_px, network.lattice_px)

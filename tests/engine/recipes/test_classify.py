@@ -14,7 +14,9 @@ import shapely
 from affine import Affine
 from rasterio.crs import CRS
 
-from panloom.engine.errors import InputError, OutputError, PanloomError
+from panloom.engine import workload
+from panloom.engine.device import Device
+from panloom.engine.errors import DeviceError, InputError, OutputError, PanloomError
 from panloom.engine.events import Message, Progress
 from panloom.engine.recipes import classify
 from panloom.engine.recipes.classify import ClassifyOptions
@@ -278,3 +280,33 @@ def test_tiny_scenes(tmp_path, size):
     codes = read(tmp_path / "map.tif")
     assert codes.shape == (2 * height, 2 * width)
     assert (codes > 0).all()
+
+
+# --- little memory ---
+
+
+def test_with_little_memory_the_same_map_is_made_with_less_at_once(pair, tmp_path, monkeypatch):
+    run(pair, tmp_path / "map.tif", confidence=str(tmp_path / "confidence.tif"))
+    monkeypatch.setattr(Device, "workers", 8)
+    _, usual = run(pair, tmp_path / "usual.tif")
+    monkeypatch.setattr(workload, "free_memory", lambda: workload.RESERVED_BYTES + 10 * 2**20)
+    _, said = run(pair, tmp_path / "tight.tif", confidence=str(tmp_path / "tight_confidence.tif"))
+    assert "Cores used" not in " ".join(str(event) for event in usual)
+    text = "Cores used: 1 of 8; more tiles at once do not fit the memory."
+    assert Message(text) in said
+    assert np.array_equal(read(tmp_path / "tight.tif"), read(tmp_path / "map.tif"))
+    assert np.array_equal(
+        read(tmp_path / "tight_confidence.tif"), read(tmp_path / "confidence.tif")
+    )
+    tiles = [
+        json.loads((tmp_path / f"{name}.panloom.json").read_text())["tiles"]
+        for name in ("map", "tight")
+    ]
+    assert tiles[0] < tiles[1]
+
+
+def test_a_tile_that_does_not_fit_the_memory_ends_in_a_sentence(pair, tmp_path, monkeypatch):
+    monkeypatch.setattr(workload, "free_memory", lambda: workload.RESERVED_BYTES + 2**20)
+    with pytest.raises(DeviceError, match=r"^A tile of 158 × 138 .* 0\.0 GB; 0\.4 GB of memory"):
+        run(pair, tmp_path / "map.tif", tile_px=1000)
+    assert list(tmp_path.iterdir()) == []
