@@ -20,6 +20,7 @@ from ...models.file import shipped_models
 from ..device import choose_device
 from ..errors import PanloomError
 from ..events import Result
+from ..machine import free_memory, usable_cores
 from ..manifest import versions
 from ..progress import Report
 from ..runtimes.runtime import first_line
@@ -59,6 +60,8 @@ def run(options: CheckOptions, report: Report) -> Result:
             "interpreter": sys.executable,
             "device": str(device.torch),
             "device_reason": device.reason,
+            "cores": usable_cores(),
+            "free_memory_bytes": free_memory(),
             "projections": "proj.db works in rasterio and pyproj",
             "model": model,
             "forward_s": round(forward_s, 3),
@@ -71,6 +74,8 @@ def as_text(summary: dict[str, Any]) -> str:
     lines = [f"{name:<11} {version}" for name, version in summary["versions"].items()]
     lines += [f"{name:<11} {found['text']}" for name, found in summary["runtimes"].items()]
     lines.append(f"{'device':<11} {summary['device']}. {summary['device_reason']}")
+    free = f"{summary['free_memory_bytes'] / 1e9:.1f} GB free"
+    lines.append(f"{'cores':<11} {summary['cores']}; memory: {free}, for this process")
     lines.append(f"{'proj.db':<11} {summary['projections']}")
     lines.append(
         f"{'model':<11} {summary['model']}, one forward pass in {summary['forward_s']:.3f} s"

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from panloom.engine.recipes import check as recipe
 from panloom.engine.recipes.check import CheckOptions, as_text, run
 
 RUNTIMES = ("onnxruntime", "onnx", "openvino")
@@ -38,6 +39,14 @@ def test_runtimes_are_listed_with_the_versions_that_are_installed() -> None:
     lines = as_text(summary).splitlines()
     assert f"onnx        {version('onnx')}: the two other runtimes need it" in lines
     assert lines[-1] == "The engine works."
+
+
+def test_cores_and_memory_that_a_run_may_use_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recipe, "usable_cores", lambda: 3)
+    monkeypatch.setattr(recipe, "free_memory", lambda: 5_120_000_000)
+    summary = check()
+    assert (summary["cores"], summary["free_memory_bytes"]) == (3, 5_120_000_000)
+    assert "cores       3; memory: 5.1 GB free, for this process" in as_text(summary).splitlines()
 
 
 @pytest.mark.parametrize(
