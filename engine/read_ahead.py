@@ -16,6 +16,13 @@ STRIPS = 2
 """Strips in memory: one that tiles are cut from and one that is read meanwhile."""
 
 
+def bytes_ahead(pair: ScenePair) -> int:
+    """Return what the strips of a scene take at most, with what is kept beside them."""
+    images, grid = pair.images, pair.ms.grid
+    whole = images.bytes_per_ms_px * grid.width * grid.height
+    return STRIPS * min(images.strip_bytes(0), whole)
+
+
 def read_ahead(
     pair: ScenePair,
     tiles: Iterable[Tile],

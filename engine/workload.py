@@ -10,8 +10,10 @@ from .errors import DeviceError
 from .machine import free_memory
 from .tiling import ON_GPU, Tile, TileLimits
 
-RESERVED_BYTES = 350 * 2**20
-"""What a run takes beside its tiles: strips read ahead, blocks to be written, caches."""
+RESERVED_BYTES = 280 * 2**20
+"""What a run takes beside its tiles and the strips that are read ahead: libraries, caches, blocks
+to be written."""
+USUAL_STRIPS_BYTES = 64 * 2**20
 
 
 @dataclass(frozen=True)
@@ -22,11 +24,11 @@ class Room:
     bytes: int | None
 
     @staticmethod
-    def on(device: Device) -> Room:
-        """Return what is free at present."""
+    def on(device: Device, strips_bytes: int = USUAL_STRIPS_BYTES) -> Room:
+        """Return what is free at present, but for ``strips_bytes`` that are read ahead."""
         if not device.is_cpu:
             return Room(device, None)
-        return Room(device, max(0, free_memory() - RESERVED_BYTES))
+        return Room(device, max(0, free_memory() - RESERVED_BYTES - strips_bytes))
 
     def limits(self, bytes_per_px: int) -> TileLimits:
         """Return what bounds tiles that nobody chose the size of: there always are some that fit.
@@ -58,8 +60,7 @@ class Room:
             what = "A tile" if at_once == 1 else f"A batch of {at_once} tiles"
             raise DeviceError(
                 f"{what} of {read.width:,} × {read.height:,} MS pixels takes about "
-                f"{needed / 1e9:.1f} GB; {(self.bytes + RESERVED_BYTES) / 1e9:.1f} GB of memory "
-                "are free.",
+                f"{needed / 1e9:.1f} GB; {self.bytes / 1e9:.1f} GB of memory are free for it.",
                 "out-of-memory",
                 "Choose smaller tiles (`--tile-px`) or fewer at once (`--batch-size`), or end "
                 "other programs.",

@@ -30,6 +30,7 @@ from ..patchwise import PATCH_TILE_PX, patch_form
 from ..predict import Predictor, TilePrediction
 from ..progress import Meter, Report, section
 from ..radiometry import Radiometry, fit_radiometry
+from ..read_ahead import bytes_ahead
 from ..runtimes.choice import RuntimeWish, require_runtime
 from ..scene.pair import PairNeeds, ScenePair
 from ..scene.raster_files import gdal_cache
@@ -116,7 +117,7 @@ def run(options: ClassifyOptions, report: Report) -> Result:
             else:
                 bundle = load_shared_bundle(model_path)
                 predictor = _predictor(bundle, radiometry, area, options, device, report)
-                room = Room.on(device)
+                room = Room.on(device, bytes_ahead(pair))
                 plan = _tiles(area, bundle, options, room)
                 predictor.workers = _workers(room, plan, predictor, options)
                 tiles, predictions = len(plan), predictor.predict(pair, plan)

@@ -14,7 +14,7 @@ from affine import Affine
 
 from panloom.engine.errors import InputError
 from panloom.engine.grid import Window
-from panloom.engine.read_ahead import read_ahead
+from panloom.engine.read_ahead import bytes_ahead, read_ahead
 from panloom.engine.scene.pair import ScenePair
 from panloom.engine.scene.pair_images import PairImages
 from panloom.engine.scene.strips import StripReader, kept_bytes, plan_strips
@@ -225,6 +225,22 @@ def test_a_strip_has_enough_tiles_for_a_batch(open_pair: Any) -> None:
         strips = list(plan_strips(tiles, 30, 1, least))
         assert [len(s.tiles) for s in strips if s.tiles[0].write.row == 0] == counts
         assert [tile for strip in strips for tile in strip.tiles] == tiles
+
+
+def test_no_more_is_read_ahead_than_the_scene_has(
+    open_pair: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with open_pair() as pair:
+        whole = sum(
+            a.nbytes
+            for a in (
+                pair.read_raw(Window(0, 0, 52, 45)).ms,
+                pair.read_raw(Window(0, 0, 52, 45)).pan,
+            )
+        )
+        assert bytes_ahead(pair) == 2 * whole
+        monkeypatch.setattr(PairImages, "strip_bytes", lambda *_: 1000)
+        assert bytes_ahead(pair) == 2000
 
 
 # --- how it ends ---

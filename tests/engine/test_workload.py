@@ -65,11 +65,10 @@ def test_fewer_workers_take_the_tiles_that_were_asked_for(
 def test_what_does_not_fit_even_once_is_refused_in_a_sentence() -> None:
     with pytest.raises(DeviceError) as caught:
         room(1000).workers(plan_tiles(5000, 4000, 5000, 20, 1), 4, BYTES_PER_PX, chosen=True)
-    free = (1000 * MIB + RESERVED_BYTES) / 1e9
     assert str(caught.value) == (
         f"A tile of 5,040 × 4,040 MS pixels takes about {5040 * 4040 * 2000 / 1e9:.1f} GB; "
-        f"{free:.1f} GB of memory are free. Choose smaller tiles (`--tile-px`) or fewer at once "
-        "(`--batch-size`), or end other programs."
+        f"{1000 * MIB / 1e9:.1f} GB of memory are free for it. Choose smaller tiles (`--tile-px`) "
+        "or fewer at once (`--batch-size`), or end other programs."
     )
     with pytest.raises(DeviceError, match="A batch of 9 tiles of 1,040 × 1,040 MS pixels takes"):
         room(9000).workers(plan_tiles(3000, 3000, 1000, 20, 1), 64, BYTES_PER_PX, chosen=True)
@@ -82,8 +81,10 @@ def test_a_gpu_says_itself_when_it_is_full() -> None:
     assert Room.on(gpu).workers(huge, 64, BYTES_PER_PX, chosen=True) == gpu.workers
 
 
-def test_the_room_is_what_is_free_but_for_a_reserve(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(workload, "free_memory", lambda: 3 * RESERVED_BYTES)
-    assert Room.on(CPU).bytes == 2 * RESERVED_BYTES
-    monkeypatch.setattr(workload, "free_memory", lambda: RESERVED_BYTES // 2)
-    assert Room.on(CPU).bytes == 0
+def test_the_room_is_what_is_free_but_for_what_else_a_run_takes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    strips = 30 * MIB
+    monkeypatch.setattr(workload, "free_memory", lambda: RESERVED_BYTES + strips + 5)
+    assert Room.on(CPU, strips).bytes == 5
+    assert Room.on(CPU, strips + 6).bytes == 0
