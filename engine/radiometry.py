@@ -140,10 +140,10 @@ def fit_radiometry(
         )
     dark_at = float(spec.get("dark_percentile", 0.5))
     bright_at = float(spec.get("bright_percentile", 90.0))
-    dark, bright = _levels(ms, dark_at), _levels(ms, bright_at)
+    dark, bright = _levels(ms, (dark_at, bright_at))
     dark[infrared] = dark[zero_from]
     scale = _inverse(float(np.mean(bright[infrared] - dark[infrared])))
-    pan_dark, pan_bright = (_levels(pan.reshape(1, -1), q)[0] for q in (dark_at, bright_at))
+    pan_dark, pan_bright = _levels(pan.reshape(1, -1), (dark_at, bright_at))[:, 0]
     low, high = spec.get("limits", _LIMITS)
     return Radiometry(
         ms_offset=tuple(float(v) for v in dark),
@@ -162,8 +162,8 @@ def fixed_radiometry(
     Both are DN of valid pixels from all scenes that the model is for. A band without contrast gets
     scale 1.
     """
-    dark, bright = (_levels(ms, q) for q in percentiles)
-    pan_dark, pan_bright = (_levels(pan.reshape(1, -1), q)[0] for q in percentiles)
+    dark, bright = _levels(ms, percentiles)
+    pan_dark, pan_bright = _levels(pan.reshape(1, -1), percentiles)[:, 0]
     return {
         "kind": FIXED,
         "ms_offset": [float(v) for v in dark],
@@ -207,11 +207,11 @@ def _check(spec: dict[str, Any]) -> None:
         )
 
 
-def _levels(dn: NDArray[np.float32], percentile: float) -> NDArray[np.float64]:
-    """Return the percentile of each row of dn (C, n), 0 where there is no pixel."""
+def _levels(dn: NDArray[np.float32], percentiles: tuple[float, float]) -> NDArray[np.float64]:
+    """Return percentiles (2, C) of the rows of dn (C, n), 0 where there is no pixel."""
     if dn.shape[1] == 0:
-        return np.zeros(dn.shape[0])
-    return np.asarray(np.percentile(dn.astype(np.float64), percentile, axis=1))
+        return np.zeros((2, dn.shape[0]))
+    return np.asarray(np.percentile(dn.astype(np.float64), percentiles, axis=1))
 
 
 def _inverse(span: float) -> float:
