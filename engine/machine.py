@@ -25,6 +25,13 @@ def free_memory() -> int:
     return max(0, min([int(psutil.virtual_memory().available), *_memory_left()]))
 
 
+def resident_memory() -> int:
+    """Return how many bytes of memory this process has at present."""
+    import psutil
+
+    return int(psutil.Process().memory_info().rss)
+
+
 def _core_quotas() -> Iterator[float]:
     """Yield the limits of the groups of this process, in cores."""
     for version, folder in _groups("cpu"):

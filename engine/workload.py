@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from .device import Device
 from .errors import DeviceError
+from .events import Message
 from .machine import free_memory
 from .tiling import ON_GPU, Tile, TileLimits
 
@@ -65,4 +66,20 @@ class Room:
                 "Choose smaller tiles (`--tile-px`) or fewer at once (`--batch-size`), or end "
                 "other programs.",
             )
-        return max(1, min(self.device.workers, self.bytes // needed))
+        return self.at_once(needed)
+
+    def at_once(self, needed_bytes: int, held: int = 0) -> int:
+        """Return how many workers there are, of ``needed_bytes`` each; ``held`` have theirs."""
+        usual = self.device.workers
+        if self.bytes is None or needed_bytes <= 0:
+            return usual
+        return max(1, min(usual, held + self.bytes // needed_bytes))
+
+    def note(self, workers: int) -> Message | None:
+        """Return what to say where there are fewer workers than usual."""
+        usual = self.device.workers
+        if workers >= usual:
+            return None
+        return Message(
+            f"Cores used: {workers} of {usual}; more tiles at once do not fit the memory."
+        )

@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 
 from ...models.card import ModelCard
 from ...models.file import read_card
+from ..allocator import give_back_memory
 from ..errors import DeviceError, ModelError
+from ..machine import resident_memory
 from .graph_file import read_graph
 from .session import is_memory, open_session, reason_of
 from .settings import LOGITS, BlendSettings, read_settings
@@ -32,6 +34,7 @@ class OwnNetwork:
     """A network that came as ONNX, with its card; ``on_pan_grid`` says which grid its output has.
 
     ``card.weights_sha256`` is over the graph's file and the files of its external weights.
+    ``tile_bytes`` is the memory that one tile took, and that is kept for the next one.
     """
 
     path: Path
@@ -40,6 +43,7 @@ class OwnNetwork:
     signature: Signature
     session: InferenceSession
     on_pan_grid: bool = True
+    tile_bytes: int = 0
 
     def probabilities(self, ms: Image, pan: Image) -> Image:
         """Return probabilities (K, H, W) for input ms (C, t, t) and pan (1, r·t, r·t).
@@ -144,18 +148,20 @@ def _tried(network: OwnNetwork) -> OwnNetwork:
     """Return the network with its output's grid, found out by running it on one tile of noise."""
     card, settings = network.card, network.settings
     side, fine = settings.tile_px, settings.tile_px * card.ratio
-    noise = np.random.default_rng(0)
+    give_back_memory()  # what lies free would hide what the tile takes
+    noise, before = np.random.default_rng(0), resident_memory()
     output = network._run(
         noise.random((len(card.bands), side, side), np.float32),
         noise.random((1, fine, fine), np.float32),
     )
+    tile_bytes = max(0, resident_memory() - before)
     shape, classes = output.shape, len(card.classes)
     if len(shape) == 3 and shape[0] != classes and shape[1:] in ((fine, fine), (side, side)):
         raise wrong_classes(network.path, shape[0], card)
     if shape not in ((classes, fine, fine), (classes, side, side)):
         raise network.wrong_shape((1, *shape))
     _require_kind(network, output)
-    return replace(network, on_pan_grid=shape[1] == fine)
+    return replace(network, on_pan_grid=shape[1] == fine, tile_bytes=tile_bytes)
 
 
 def _require_kind(network: OwnNetwork, output: Image) -> None:

@@ -14,7 +14,9 @@ from ..grid import Window
 from ..predict import TilePrediction
 from ..progress import Report
 from ..radiometry import Radiometry
+from ..read_ahead import bytes_ahead
 from ..scene.pair import ScenePair
+from ..workload import Room
 from .network import load_own_network
 from .plan import plan_blend
 from .predict import BlendedPredictor
@@ -59,7 +61,12 @@ def own_predictions(
             f"blended over {settings.overlap_px}: another tile size gives a slightly other map."
         )
     )
-    predictor = BlendedPredictor(network, radiometry, run.grid, device.workers)
+    room = Room.on(device, bytes_ahead(pair))
+    shares = 2 * 4 * len(network.card.classes) * (settings.tile_px * network.card.ratio) ** 2
+    workers = room.at_once(network.tile_bytes + shares, held=1)
+    if note := room.note(workers):
+        report(note)
+    predictor = BlendedPredictor(network, radiometry, run.grid, workers)
     return network.card, device, len(plan.tiles), predictor.predict(pair, plan)
 
 

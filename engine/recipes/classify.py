@@ -219,15 +219,14 @@ def _predictor(
 
 def _workers(room: Room, tiles: list[Tile], predictor: Predictor, options: ClassifyOptions) -> int:
     """Return how many batches to compute at once, and say where that is less than usual."""
-    usual, chosen = room.device.workers, options.tile_px or options.batch_size
+    chosen = options.tile_px or options.batch_size
     if options.evaluation == "patch":  # takes little at once, whatever the tile
-        return usual
+        return room.device.workers
     workers = room.workers(
         tiles, predictor.batch_size, predictor.bundle.network.bytes_per_px, chosen=bool(chosen)
     )
-    if workers < usual:
-        text = f"Cores used: {workers} of {usual}; more tiles at once do not fit the memory."
-        predictor.report(Message(text))
+    if note := room.note(workers):
+        predictor.report(note)
     return workers
 
 

@@ -74,6 +74,19 @@ def test_what_does_not_fit_even_once_is_refused_in_a_sentence() -> None:
         room(9000).workers(plan_tiles(3000, 3000, 1000, 20, 1), 64, BYTES_PER_PX, chosen=True)
 
 
+def test_what_is_held_already_needs_no_room() -> None:
+    assert [room(100).at_once(40 * MIB, held=held) for held in (0, 1)] == [2, 3]
+    assert room(10).at_once(40 * MIB) == 1
+    assert room(10).at_once(0) == 8
+
+
+def test_fewer_workers_than_usual_are_told() -> None:
+    assert room(1).note(8) is None
+    note = room(1).note(3)
+    assert note is not None
+    assert note.text == "Cores used: 3 of 8; more tiles at once do not fit the memory."
+
+
 def test_a_gpu_says_itself_when_it_is_full() -> None:
     gpu = Device(torch.device("cuda", 0), "")
     assert Room.on(gpu).limits(BYTES_PER_PX) == ON_GPU

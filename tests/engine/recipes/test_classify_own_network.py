@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import threading
@@ -15,8 +16,11 @@ import rasterio
 import torch
 from torch import nn
 
+from panloom.engine import workload
+from panloom.engine.device import Device
 from panloom.engine.errors import Cancelled, InputError, ModelError
 from panloom.engine.events import Message, Progress
+from panloom.engine.own_network.network import load_own_network
 from panloom.engine.recipes import classify, inspect
 from panloom.engine.recipes.classify import ClassifyOptions
 from panloom.engine.sample.pair import SamplePair
@@ -41,6 +45,17 @@ class Pooled(nn.Module):
         both = torch.cat([coarse, self.fine(pan)], dim=1).relu()  # (B, 16, 2·h, 2·w)
         gate = self.gate(both.mean(dim=(2, 3))).sigmoid()  # (B, 16)
         return self.head(both * gate[:, :, None, None])
+
+
+class OfPan(nn.Module):
+    """A network that looks at the PAN alone, and adds the MS without effect."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, ms: torch.Tensor, pan: torch.Tensor) -> torch.Tensor:
+        return self.network(pan) + 0 * ms.mean()
 
 
 def export(network: nn.Module, path: Path, **card: object) -> Path:
@@ -125,6 +140,28 @@ def test_a_users_run_from_the_command_line(pair, pooled, tmp_path):
     run(pair, tmp_path / "again.tif", pooled)
     assert np.array_equal(read(tmp_path / "again.tif"), codes)
     assert len(np.unique(codes)) > 2
+
+
+def test_with_little_memory_fewer_tiles_are_computed_at_once(pair, pooled, tmp_path, monkeypatch):
+    """What a tile takes is measured: 64 channels of 256 × 256 PAN pixels are 16 MiB."""
+    wide = nn.Sequential(nn.Conv2d(1, 64, 3, padding=1), nn.ReLU(), nn.Conv2d(64, 5, 1))
+    path = export(OfPan(wide), tmp_path / "wide.onnx", arguments={"tile_px": 128})
+    network = load_own_network(path, Device(torch.device("cpu"), ""))
+    assert 64 * 256**2 * 4 < network.tile_bytes < 10 * 64 * 256**2 * 4
+    monkeypatch.setattr(Device, "workers", 6)
+    _, usual = run(pair, tmp_path / "usual.tif", path)
+    room = network.tile_bytes + 50 * 2**20
+    monkeypatch.setattr(workload, "free_memory", lambda: workload.RESERVED_BYTES + room)
+    _, said = run(pair, tmp_path / "tight.tif", path)
+    notes = [
+        [e.text for e in events if isinstance(e, Message) and e.text.startswith("Cores used:")]
+        for events in (usual, said)
+    ]
+    assert notes[0] == []
+    assert re.fullmatch(
+        r"Cores used: [1-5] of 6; more tiles at once do not fit the memory\.", *notes[1]
+    )
+    assert np.array_equal(read(tmp_path / "usual.tif"), read(tmp_path / "tight.tif"))
 
 
 def test_the_ms_grid_agrees_where_an_ms_pixel_is_of_one_class(pair, pooled, tmp_path):
