@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from .argument_types import above_zero, not_negative, pan_shift, positive
+from .collector import leave_all
 from .dispatch import Command, Ending, exit_code, recipe_of, run_command
 from .events import Failure, Result
 from .leash import stop_on_signals, watch_leash
@@ -27,8 +28,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command, events, as_json = _parsed(arguments)
     # Threads that wait for work by spinning starve the others where cores are shared.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    if command.name == SERVE:
-        return serve(parse, 60 * command.options["idle_minutes"])
+    try:
+        if command.name == SERVE:
+            return serve(parse, 60 * command.options["idle_minutes"])
+        return _run(command, events=events, as_json=as_json)
+    finally:
+        leave_all()
+
+
+def _run(command: Command, *, events: bool, as_json: bool) -> int:
     reporter = Reporter(EventLines() if events else TextLines(), grace_s=grace_of(command.name))
     stop_on_signals(reporter.cancel)
     if events:

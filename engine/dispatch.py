@@ -5,12 +5,14 @@ from __future__ import annotations
 import errno
 import importlib
 import os
+import sys
 import traceback
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
 from ..models.card import CardError
+from .collector import lasting_objects
 from .errors import Cancelled, PanloomError
 from .events import Cancelled as CancelledEvent
 from .events import Failure, Hello, Result
@@ -48,7 +50,11 @@ def run_command(command: Command, reporter: Reporter) -> Ending:
 
 def recipe_of(command: str) -> ModuleType:
     """Return the module that runs a command; imports what it needs, torch for some."""
-    return importlib.import_module(f".recipes.{command}", __package__)
+    name = f"{__package__}.recipes.{command}"
+    if name in sys.modules:
+        return sys.modules[name]
+    with lasting_objects():
+        return importlib.import_module(name)
 
 
 def ending_of(error: Exception) -> Failure | CancelledEvent:

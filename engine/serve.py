@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from .collector import lasting_objects
 from .dispatch import UNEXPECTED, Command, Ending, ending_of, exit_code, run_command
 from .errors import Cancelled, InputError
 from .events import Failure, Hello
@@ -54,7 +55,8 @@ def serve(parse: Parse, idle_s: float) -> int:
 
 def _warm_up() -> ProcessState:
     """Import what takes long, and return what a run is to find."""
-    from .process_state import ProcessState  # imports torch
+    with lasting_objects():
+        from .process_state import ProcessState  # imports torch
 
     return ProcessState.now()
 
