@@ -17,7 +17,7 @@ STRIPS = 2
 
 
 def bytes_ahead(pair: ScenePair) -> int:
-    """Return what the strips of a scene take at most, with what is kept beside them."""
+    """Return what strips take at most; of files in tiles with the rows kept beside them."""
     images, grid = pair.images, pair.ms.grid
     whole = images.bytes_per_ms_px * grid.width * grid.height
     return STRIPS * min(images.strip_bytes(0), whole)

@@ -55,10 +55,10 @@ class Room:
         """
         if self.bytes is None or not tiles:
             return self.device.workers
-        read, at_once = tiles[0].read, min(batch_size, len(tiles))
-        needed = at_once * read.width * read.height * bytes_per_px
+        read, in_batch = tiles[0].read, min(batch_size, len(tiles))
+        needed = in_batch * read.width * read.height * bytes_per_px
         if needed > self.bytes and chosen:
-            what = "A tile" if at_once == 1 else f"A batch of {at_once} tiles"
+            what = "A tile" if in_batch == 1 else f"A batch of {in_batch} tiles"
             raise DeviceError(
                 f"{what} of {read.width:,} × {read.height:,} MS pixels takes about "
                 f"{needed / 1e9:.1f} GB; {self.bytes / 1e9:.1f} GB of memory are free for it.",
@@ -66,20 +66,23 @@ class Room:
                 "Choose smaller tiles (`--tile-px`) or fewer at once (`--batch-size`), or end "
                 "other programs.",
             )
-        return self.at_once(needed)
+        return self.at_once(-(-len(tiles) // in_batch), needed)
 
-    def at_once(self, needed_bytes: int, held: int = 0) -> int:
-        """Return how many workers there are, of ``needed_bytes`` each; ``held`` have theirs."""
-        usual = self.device.workers
+    def at_once(self, batches: int, needed_bytes: int, held: int = 0) -> int:
+        """Return how many of ``batches`` are computed at once, each by a worker.
+
+        One needs ``needed_bytes``; ``held`` of them have theirs already.
+        """
+        usual = min(self.device.workers, batches)
         if self.bytes is None or needed_bytes <= 0:
             return usual
         return max(1, min(usual, held + self.bytes // needed_bytes))
 
-    def note(self, workers: int) -> Message | None:
-        """Return what to say where there are fewer workers than usual."""
-        usual = self.device.workers
-        if workers >= usual:
+    def note(self, workers: int, batches: int) -> Message | None:
+        """Return what to say where fewer of ``batches`` are computed at once than cores could."""
+        cores = self.device.workers
+        if workers >= min(cores, batches):
             return None
         return Message(
-            f"Cores used: {workers} of {usual}; more tiles at once do not fit the memory."
+            f"Cores used: {workers} of {cores}; more tiles at once do not fit the memory."
         )

@@ -59,7 +59,7 @@ def estimate(bundle: ModelBundle, device: Device, ms_grid: Grid) -> Estimate:
     tile_px = choose_tile_px(size, network.halo_px, network.lattice_px, limits)
     tiles = plan_tiles(*size, tile_px, network.halo_px, network.lattice_px)
     per_tile, per_pixel = _measure_as_run(bundle, device)
-    at_once = min(room.workers(tiles, 1, network.bytes_per_px, chosen=False), len(tiles))
+    at_once = min(len(tiles), room.workers(tiles, 1, network.bytes_per_px, chosen=False))
     runtime, _ = wanted_runtime(RuntimeWish("auto", _pixels(bundle, ms_grid)), device)
     pixels = [tile.read.width * tile.read.height for tile in tiles]
     memory = _input_bytes(tiles, bundle) + at_once * network.bytes_per_px * max(pixels)

@@ -12,6 +12,7 @@ from ..grid import Grid
 from ..inspection.estimate import Estimate
 from ..runtimes.choice import TITLES
 from ..runtimes.runtime import ONNXRUNTIME
+from ..workload import Room
 from .network import OwnNetwork, load_own_network
 from .plan import BlendPlan, plan_blend
 from .session import runtime_device
@@ -28,7 +29,7 @@ def estimate_own(path: Path, device: Device, ms_grid: Grid) -> Estimate:
     device = runtime_device(device, may_replace=True)
     network = load_own_network(path, device)
     plan = plan_blend(ms_grid.width, ms_grid.height, ms_grid.window, network.settings)
-    at_once = min(device.workers, len(plan.tiles))
+    at_once = Room.on(device).at_once(len(plan.tiles), network.worker_bytes, held=1)
     per_tile_s = _time_tile(network)
     step = network.settings.step_px
     return Estimate(
@@ -44,7 +45,8 @@ def estimate_own(path: Path, device: Device, ms_grid: Grid) -> Estimate:
             f"{at_once} at once. Neighbors overlap by {network.settings.overlap_px} MS pixels, so "
             f"every pixel is computed {(network.settings.tile_px / step) ** 2:.2f} times. Without "
             "reading, writing and polygons, and too low on a busy machine. Memory is that of "
-            "pixels and probabilities, without what the network itself needs."
+            "pixels, probabilities and what the network took for one of these tiles, without the "
+            "libraries."
         ),
     )
 
@@ -60,11 +62,11 @@ def _time_tile(network: OwnNetwork) -> float:
 
 
 def _bytes(network: OwnNetwork, plan: BlendPlan, at_once: int) -> int:
-    """Bytes of tiles that are read ahead, of probabilities, and of the strip kept for blending."""
+    """Bytes of tiles read ahead and computed, and of the strip that is kept for blending."""
     settings, card = network.settings, network.card
     fine = card.ratio**2
     tile = settings.tile_px**2
     inputs = _TILES_IN_MEMORY * tile * (4 * (len(card.bands) + fine) + 3 * fine)
-    shares = 2 * (at_once + 1) * tile * fine * 4 * len(card.classes)
+    computed = at_once * network.worker_bytes + network.probabilities_bytes
     strip = settings.overlap_px * plan.columns * settings.step_px * fine * 4 * len(card.classes)
-    return inputs + shares + strip
+    return inputs + computed + strip

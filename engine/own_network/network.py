@@ -45,6 +45,17 @@ class OwnNetwork:
     on_pan_grid: bool = True
     tile_bytes: int = 0
 
+    @property
+    def probabilities_bytes(self) -> int:
+        """Memory of one tile's probabilities on the PAN grid, while they are made and weighted."""
+        fine_px = (self.settings.tile_px * self.card.ratio) ** 2
+        return 2 * 4 * len(self.card.classes) * fine_px
+
+    @property
+    def worker_bytes(self) -> int:
+        """Memory of each tile that is computed at once."""
+        return self.tile_bytes + self.probabilities_bytes
+
     def probabilities(self, ms: Image, pan: Image) -> Image:
         """Return probabilities (K, H, W) for input ms (C, t, t) and pan (1, r·t, r·t).
 

@@ -62,9 +62,8 @@ def own_predictions(
         )
     )
     room = Room.on(device, bytes_ahead(pair))
-    shares = 2 * 4 * len(network.card.classes) * (settings.tile_px * network.card.ratio) ** 2
-    workers = room.at_once(network.tile_bytes + shares, held=1)
-    if note := room.note(workers):
+    workers = room.at_once(len(plan.tiles), network.worker_bytes, held=1)
+    if note := room.note(workers, len(plan.tiles)):
         report(note)
     predictor = BlendedPredictor(network, radiometry, run.grid, workers)
     return network.card, device, len(plan.tiles), predictor.predict(pair, plan)

@@ -116,10 +116,12 @@ def run(options: ClassifyOptions, report: Report) -> Result:
                 )
             else:
                 bundle = load_shared_bundle(model_path)
-                predictor = _predictor(bundle, radiometry, area, options, device, report)
+                if options.evaluation == "patch":
+                    patch_form(bundle.network, bundle.card)
                 room = Room.on(device, bytes_ahead(pair))
                 plan = _tiles(area, bundle, options, room)
-                predictor.workers = _workers(room, plan, predictor, options)
+                workers = _workers(room, plan, bundle, options, report)
+                predictor = _predictor(bundle, radiometry, area, options, room, workers, report)
                 tiles, predictions = len(plan), predictor.predict(pair, plan)
             share = 0.7 if options.polygons else 0.95
             scratch = drafts.get("confidence") or outputs.scratch(drafts["map"], ".tif")
@@ -197,36 +199,44 @@ def _predictor(
     radiometry: Radiometry,
     area: _Area,
     options: ClassifyOptions,
-    device: Device,
+    room: Room,
+    workers: int,
     report: Report,
 ) -> Predictor:
     """Return what predicts with one of Panloom's own networks."""
     pixels = area.ms_window.width * area.ms_window.height * bundle.card.ratio**2  # of the PAN
-    if options.evaluation == "patch":
-        patch_form(bundle.network, bundle.card)
     return Predictor(
         bundle,
         radiometry,
-        device,
-        batch_size=options.batch_size or (1 if device.is_cpu else 8),
+        room.device,
+        batch_size=_batch_size(options, room.device),
         grid=options.grid,
-        workers=device.workers,
+        workers=workers,
         evaluation=options.evaluation,
         wish=_wish(options, pixels),
         report=report,
     )
 
 
-def _workers(room: Room, tiles: list[Tile], predictor: Predictor, options: ClassifyOptions) -> int:
-    """Return how many batches to compute at once, and say where that is less than usual."""
-    chosen = options.tile_px or options.batch_size
+def _batch_size(options: ClassifyOptions, device: Device) -> int:
+    return options.batch_size or (1 if device.is_cpu else 8)
+
+
+def _workers(
+    room: Room, tiles: list[Tile], bundle: ModelBundle, options: ClassifyOptions, report: Report
+) -> int:
+    """Return how many batches to compute at once, and say where cores stay idle for memory."""
     if options.evaluation == "patch":  # takes little at once, whatever the tile
         return room.device.workers
+    batch_size = _batch_size(options, room.device)
     workers = room.workers(
-        tiles, predictor.batch_size, predictor.bundle.network.bytes_per_px, chosen=bool(chosen)
+        tiles,
+        batch_size,
+        bundle.network.bytes_per_px,
+        chosen=bool(options.tile_px or options.batch_size),
     )
-    if note := room.note(workers):
-        predictor.report(note)
+    if note := room.note(workers, -(-len(tiles) // batch_size)):
+        report(note)
     return workers
 
 

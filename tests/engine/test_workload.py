@@ -75,14 +75,21 @@ def test_what_does_not_fit_even_once_is_refused_in_a_sentence() -> None:
 
 
 def test_what_is_held_already_needs_no_room() -> None:
-    assert [room(100).at_once(40 * MIB, held=held) for held in (0, 1)] == [2, 3]
-    assert room(10).at_once(40 * MIB) == 1
-    assert room(10).at_once(0) == 8
+    assert [room(100).at_once(99, 40 * MIB, held=held) for held in (0, 1)] == [2, 3]
+    assert room(10).at_once(99, 40 * MIB) == 1
+    assert room(10).at_once(99, 0) == 8
+
+
+def test_there_are_no_more_workers_than_batches() -> None:
+    tiles = plan_tiles(160, 80, 80, 20, 1)
+    assert room(20_000).workers(tiles, 1, BYTES_PER_PX, chosen=False) == len(tiles) == 2
+    assert room(20_000).workers(tiles, 64, BYTES_PER_PX, chosen=False) == 1
 
 
 def test_fewer_workers_than_usual_are_told() -> None:
-    assert room(1).note(8) is None
-    note = room(1).note(3)
+    assert room(1).note(8, 99) is None
+    assert room(1).note(3, 3) is None, "there is no fourth tile"
+    note = room(1).note(3, 99)
     assert note is not None
     assert note.text == "Cores used: 3 of 8; more tiles at once do not fit the memory."
 
